@@ -1,0 +1,220 @@
+"""Which subjects may fire, and from when their windows count (W5, W8, W9, W13)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollbackd.core import events as e
+from rollbackd.core import wording
+from rollbackd.core.ladder import open_matter, resolve_matter
+from rollbackd.core.state import BAD_ENDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rollbackd.core.model import Ms, Trigger
+    from rollbackd.core.state import DisarmCause, Disarmed, Rollout, State
+    from rollbackd.core.turn import Turn
+    from rollbackd.core.windows import Applied, Watch
+
+
+def open_rollout(state: State, plan: str) -> Rollout | None:
+    rollout = state.rollouts.get(plan)
+    return rollout if rollout is not None and rollout.state == "open" else None
+
+
+def floor(state: State, trigger: Trigger, skew: Ms) -> Callable[[str], Ms]:
+    """From where each subject's windows count, in Prometheus' time (W9, W13)."""
+    counting = state.counting.get(trigger.name)
+    base = counting.since if counting is not None and counting.fingerprint == trigger.fingerprint else 0
+    rollout = open_rollout(state, trigger.plan) if trigger.arm == "rollout" else None
+    if rollout is not None:
+        base = max(base, rollout.began + trigger.initial_delay)
+    subjects, disarmed, name = state.subject_counting, state.disarmed, trigger.name
+
+    def of(subject: str) -> Ms:
+        key = f"{name}/{subject}"
+        since = max(base, subjects.get(key, 0))
+        entry = disarmed.get(key)
+        if entry is not None and entry.life_ended is not None:
+            since = max(since, entry.life_ended)
+        return since + skew
+
+    return of
+
+
+def observe(turn: Turn, watch: Watch, applied: Applied) -> None:
+    """What a judged window of a configured trigger means for arming."""
+    trigger = watch.trigger
+    counting = turn.state.counting.get(trigger.name)
+    if counting is not None and counting.first and applied.end == watch.judged:
+        _first_window(turn, watch, applied)
+    for entry in of_trigger(turn.state, trigger.name):
+        _observe_disarmed(turn, watch, applied, entry)
+
+
+def of_trigger(state: State, trigger: str) -> list[Disarmed]:
+    return [entry for entry in state.disarmed.values() if entry.trigger == trigger]
+
+
+def _first_window(turn: Turn, watch: Watch, applied: Applied) -> None:
+    """On a fresh journal nobody knows how long this has been so (W13)."""
+    trigger = watch.trigger
+    turn.emit(e.FirstWindowJudged(at=turn.now, trigger=trigger.name))
+    for subject, verdict in applied.verdicts.items():
+        if verdict == "breach":
+            _disarm(turn, trigger, subject, "first_window")
+            _tell_standing(turn, trigger, subject, "first_window")
+
+
+def _disarm(turn: Turn, trigger: Trigger, subject: str, cause: DisarmCause) -> None:
+    turn.emit(e.SubjectDisarmed(at=turn.now, trigger=trigger.name, subject=subject, cause=cause))
+
+
+def _observe_disarmed(turn: Turn, watch: Watch, applied: Applied, entry: Disarmed) -> None:
+    subject, verdict = entry.subject, applied.verdicts.get(entry.subject)
+    well = verdict == "ok"
+    over = well or subject in applied.ended or subject in applied.retired
+    if entry.cause == "fired":
+        if over and entry.streak_ended is None:
+            turn.emit(e.StreakEnded(at=turn.now, trigger=entry.trigger, subject=subject))
+        _relapse(turn, watch, applied, entry)
+    elif well:
+        arm(turn, entry, "ok")
+    elif not entry.told and subject in applied.grown and watch.satisfied(subject):
+        _tell_standing(turn, watch.trigger, subject, entry.cause)
+
+
+def _relapse(turn: Turn, watch: Watch, applied: Applied, entry: Disarmed) -> None:
+    """The same breach again after its life ended (W8): people are told once."""
+    if entry.relapsed or entry.end in (None, "shadowed", "notified", *BAD_ENDS):
+        return
+    if entry.subject not in applied.grown or not watch.satisfied(entry.subject):
+        return
+    life = entry.life or ""
+    turn.emit(
+        e.Relapsed(at=turn.now, trigger=entry.trigger, subject=entry.subject, life=life, end=applied.end)
+    )
+    trigger = watch.trigger
+    open_matter(
+        turn,
+        "relapse",
+        life,
+        "relapse",
+        title=f"{trigger.plan}: breaching again after {life} ({entry.end})",
+        text=(
+            f"{trigger.name} breaches again since {life} ended as {entry.end}; it acts only after "
+            f"its cooldown of {wording.span(trigger.cooldown)}. Look at the service; "
+            f"`rollbackd start {trigger.plan} --reason …` rolls back now."
+        ),
+        labels=wording.trigger_labels(turn.config, trigger),
+        annotations=trigger.annotations,
+        plan=trigger.plan,
+        trigger=trigger.name,
+    )
+
+
+def _tell_standing(turn: Turn, trigger: Trigger, subject: str, cause: str) -> None:
+    turn.emit(e.StandingTold(at=turn.now, trigger=trigger.name, subject=subject))
+    since = (
+        "it was breaching when rollbackd first looked"
+        if cause == "first_window"
+        else "it was breaching before the rollout began"
+    )
+    labels = trigger.subject_labels(subject)
+    who = "{" + ", ".join(f"{k}={v}" for k, v in labels.items()) + "}" if labels else "it"
+    open_matter(
+        turn,
+        "breach",
+        f"{trigger.name}/{subject}",
+        cause,
+        title=f"{trigger.plan}: {trigger.name} is breaching, and does not act",
+        text=(
+            f"{trigger.name} {who if labels else ''} breaches, but {since}: nothing is rolled back "
+            f"until it has been ok once. `rollbackd rearm {trigger.name} -c …` arms it now, "
+            f"`rollbackd start {trigger.plan} --reason …` rolls back now."
+        ),
+        labels=wording.trigger_labels(turn.config, trigger),
+        annotations=trigger.annotations,
+        plan=trigger.plan,
+        trigger=trigger.name,
+    )
+
+
+def arm(turn: Turn, entry: Disarmed, why: e.ArmReason) -> None:
+    turn.emit(e.SubjectArmed(at=turn.now, trigger=entry.trigger, subject=entry.subject, why=why))
+    resolve_matter(turn, f"breach/{entry.trigger}/{entry.subject}", why)
+
+
+def rearm_at(entry: Disarmed) -> Ms | None:
+    """When this subject arms by itself (W8's table); None: not by time, or not known yet."""
+    if entry.cause != "fired" or entry.streak_ended is None or entry.life_ended is None:
+        return None
+    if entry.rearm == "streak":
+        return max(entry.life_ended, entry.streak_ended)
+    if entry.rearm == "cooldown":
+        return max(entry.life_ended, entry.streak_ended) + entry.cooldown
+    return None
+
+
+def progress(turn: Turn) -> None:
+    for entry in list(turn.state.disarmed.values()):
+        at = rearm_at(entry)
+        if at is not None and at <= turn.now:
+            arm(turn, entry, "streak_ended" if entry.rearm == "streak" else "cooled_down")
+            if not any(other.life == entry.life for other in turn.state.disarmed.values()):
+                resolve_matter(turn, f"relapse/{entry.life}", "armed again")
+
+
+def alarms(state: State) -> Iterator[Ms]:
+    for entry in state.disarmed.values():
+        at = rearm_at(entry)
+        if at is not None:
+            yield at
+
+
+# Configuration and rollouts
+
+
+def count_triggers(turn: Turn, *, first: bool) -> None:
+    """Windows count from the first load and from any change of what they mean (W13)."""
+    for trigger in turn.config.triggers:
+        known = turn.state.counting.get(trigger.name)
+        if known is not None and known.fingerprint == trigger.fingerprint and not first:
+            continue
+        turn.emit(
+            e.TriggerCounted(
+                at=turn.now,
+                trigger=trigger.name,
+                fingerprint=trigger.fingerprint,
+                since=turn.now,
+                why="loaded" if known is None else "changed",
+                first=first,
+            )
+        )
+    names = {trigger.name for trigger in turn.config.triggers}
+    for name in [name for name in turn.state.counting if name not in names]:
+        turn.emit(e.TriggerForgotten(at=turn.now, trigger=name))
+        for entry in of_trigger(turn.state, name):
+            if entry.rearm != "pending" or entry.cause != "fired":
+                arm(turn, entry, "forgotten")
+
+
+def rollout_began(turn: Turn, plan: str) -> None:
+    """Cooldowns end, except of unresolved lives; what breaches already is standing (W8, W9)."""
+    for trigger in turn.config.triggers:
+        if trigger.plan != plan or trigger.arm != "rollout":
+            continue
+        watch = turn.soft.watch(trigger)
+        if watch is None:
+            continue
+        standing = [s for s, streak in watch.streaks.items() if streak.count > 0]
+        for entry in of_trigger(turn.state, trigger.name):
+            if entry.cause == "fired" and entry.rearm in ("streak", "cooldown"):
+                if watch.verdicts.get(entry.subject) == "breach" and entry.subject not in standing:
+                    standing.append(entry.subject)
+                arm(turn, entry, "rollout")
+                resolve_matter(turn, f"relapse/{entry.life}", "a new rollout began")
+        for subject in standing:
+            if f"{trigger.name}/{subject}" not in turn.state.disarmed:
+                _disarm(turn, trigger, subject, "standing")

@@ -1,0 +1,117 @@
+"""What is to be done: idempotent requests, each known by its key.
+
+`wanted(state)` derives them, so a restart asks for the same ones again; the world makes sure that
+asking twice does once.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from rollbackd.core.model import Check, Command, Ms
+
+
+class WindowQuery(Struct, frozen=True):
+    """One expression of a watch. A `coverage` query may lack the `per` labels (see `Series`)."""
+
+    expr: str
+    role: Literal["value", "traffic", "coverage"] = "value"
+
+
+class Ask(Struct, frozen=True):
+    """Ask Prometheus for the windows that end at `ends` (one: an instant query each; several: a range
+    query each, `interval` apart). Never before Prometheus' own clock has passed the last end plus
+    `delay` (T2). All of it within `budget`."""
+
+    watch: str
+    ends: tuple[Ms, ...]
+    interval: Ms
+    delay: Ms
+    queries: tuple[WindowQuery, ...]
+    per: tuple[str, ...]
+    budget: Ms
+
+    @property
+    def key(self) -> str:
+        return f"ask/{self.watch}/{self.ends[0]}"
+
+
+class RunStep(Struct, frozen=True):
+    """Make sure that this execution of this step runs, once (X2, X3)."""
+
+    life: str
+    execution: int
+    phase: str
+    step: str
+    plan_hash: str
+    run: Command  # its timeout is the step's
+    env: dict[str, str]  # all of ROLLBACK_*
+    interruptible: bool = True
+    expect: str | None = None
+    not_after: Ms | None = None  # steady; start nothing later than this (W7)
+
+    @property
+    def key(self) -> str:
+        return f"step/{self.life}/{self.execution}"
+
+
+class StopStep(Struct, frozen=True):
+    """Stop that execution's whole tree: TERM, grace, KILL (X5)."""
+
+    life: str
+    execution: int
+
+    @property
+    def key(self) -> str:
+        return f"stop/{self.life}/{self.execution}"
+
+
+class RunCheck(Struct, frozen=True):
+    """Ask one question. A check only looks: it may be asked again after a restart.
+
+    `not_before`: steady; wait until then (a check that is asked each interval). `until`: steady; where
+    set, ask once a second until it passes or that moment is reached, and answer once (X6).
+    """
+
+    key: str
+    check: Check
+    plan_hash: str
+    env: dict[str, str]
+    not_before: Ms = 0
+    until: Ms | None = None
+
+
+class Page(Struct, frozen=True):
+    """Tell one receiver. `dedup` is the same for the firing and the resolved page (E2)."""
+
+    page: str  # the page's id in the state
+    receiver: str
+    status: Literal["firing", "resolved"]
+    dedup: str
+    alert: Literal["RollbackdRollback", "RollbackdBlind", "RollbackdSLABreach", "RollbackdHalt"]
+    title: str
+    text: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    began: Ms
+    kind: Literal["page", "tell"] = "page"
+
+    @property
+    def key(self) -> str:
+        return f"page/{self.page}/{self.receiver}/{self.status}"
+
+
+class KeepAlert(Struct, frozen=True):
+    """A page that was accepted and is not resolved: receivers that hold a maintained state
+    (Alertmanager) are told again and again until this is no longer wanted (E2)."""
+
+    page: Page
+
+    @property
+    def key(self) -> str:
+        return f"keep/{self.page.page}/{self.page.receiver}"
+
+
+Effect: TypeAlias = Ask | RunStep | StopStep | RunCheck | Page | KeepAlert

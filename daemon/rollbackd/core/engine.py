@@ -1,0 +1,313 @@
+"""Ties the nouns together: a signal in, events and asks out (see `docs/architecture.md`).
+
+advance(signal, now) -> Advance    decide: what became true
+commit()                           the batch is durable: take the new state
+wanted(now) -> effects             derived from state, so a restart needs no special path
+wake_at(now)                       when to look again, if nothing happens
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from rollbackd.core import (
+    arming,
+    blind,
+    decision,
+    ladder,
+    operators,
+    polling,
+    rollback,
+    rollout,
+    sla,
+    waiting,
+)
+from rollbackd.core import events as e
+from rollbackd.core import signals as s
+from rollbackd.core.effects import Ask, Effect
+from rollbackd.core.events import Event
+from rollbackd.core.soft import Judged, Soft, watch_key
+from rollbackd.core.state import State
+from rollbackd.core.turn import Refused, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rollbackd.core.model import Config, Ms, Trigger
+    from rollbackd.core.windows import Applied, Watch
+
+SETTLES_WITHIN = 10_000
+"""Rounds after which progress must have come to rest; more is a defect, and stops the daemon."""
+
+
+class Reply(Struct, frozen=True):
+    """What a person is told. `conflict`: it was decided already, or it is too late."""
+
+    request: int
+    accepted: bool
+    text: str
+    conflict: bool = False
+
+
+class Advance(Struct, frozen=True):
+    """One turn's outcome; nothing of it holds until it is committed."""
+
+    events: tuple[Event, ...]
+    asks: tuple[Ask, ...]
+    actor: str
+    reply: Reply | None = None
+    judged: tuple[Judged, ...] = ()
+
+
+class Engine:
+    """The deterministic heart. `advance` and `commit` take turns; nothing comes between."""
+
+    def __init__(self, state: State | None = None) -> None:
+        self.state = state if state is not None else State()
+        self.soft = Soft()
+        self.unreadable = ""
+        self._turn: Turn | None = None
+
+    def advance(self, signal: s.Signal, now: Ms) -> Advance:
+        turn = Turn(self.state, self.soft, now)
+        self._turn = turn
+        reply: Reply | None = None
+        if isinstance(signal, s.OperatorSpoke):
+            reply = self._speak(turn, signal)
+        else:
+            self._take(turn, signal)
+        self._progress(turn)
+        self._poll(turn)
+        judged, self.soft.judged = tuple(self.soft.judged), []
+        return Advance(tuple(turn.events), tuple(turn.asks), turn.actor, reply, judged)
+
+    def commit(self) -> None:
+        if self._turn is None:
+            raise RuntimeError("commit without advance")
+        self.state = self._turn.state
+        self._turn = None
+
+    def wanted(self, now: Ms) -> Iterator[Effect]:
+        """Every effect the state calls for, whether or not it is under way."""
+        yield from ladder.wanted(self.state, now)
+        if not self.unreadable:
+            yield from rollback.wanted(self.state)
+
+    def wake_at(self, now: Ms) -> Ms | None:
+        """The next moment at which time alone changes something. What is past has been dealt with."""
+        due = self.soft.next_due()
+        later = [at for at in self._alarms() if at > now]
+        if due is not None and not self.unreadable:
+            later.append(max(due, now))
+        return min(later, default=None)
+
+    def _alarms(self) -> Iterator[Ms]:
+        state, soft = self.state, self.soft
+        yield from ladder.alarms(state)
+        yield from sla.alarms(state)
+        yield from rollout.alarms(state)
+        yield from arming.alarms(state)
+        yield from blind.alarms(soft)
+        yield from decision.alarms(soft.candidates.values())
+        for life in state.lives.values():
+            yield from waiting.alarms(life)
+            yield from rollback.alarms(life)
+        for pause in state.pauses:
+            if pause.until is not None:
+                yield pause.until
+
+    # Taking signals in
+
+    def _take(self, turn: Turn, signal: s.Signal) -> None:
+        match signal:
+            case s.DaemonStarted():
+                self._started(turn, signal)
+            case s.ConfigurationLoaded():
+                self._configured(turn, signal)
+            case s.ConfigurationRefused():
+                _refused(turn, signal.problem)
+            case s.WindowsAnswered():
+                self._windows_answered(turn, signal)
+            case s.StepBegan():
+                rollback.step_began(turn, signal)
+            case s.StepExited():
+                rollback.step_exited(turn, signal)
+            case s.CheckAnswered():
+                rollback.check_answered(turn, signal)
+            case s.PageAnswered():
+                ladder.page_answered(turn, signal)
+            case s.JournalRecovered():
+                turn.emit(
+                    e.JournalRecovered(
+                        at=turn.now,
+                        reason=signal.reason,
+                        down=signal.down,
+                        reserve_freed=signal.reserve_freed,
+                    )
+                )
+            case s.Ticked() | s.OperatorSpoke():
+                pass
+
+    def _speak(self, turn: Turn, signal: s.OperatorSpoke) -> Reply:
+        turn.actor, turn.channel = signal.actor, signal.channel
+        try:
+            text = operators.speak(turn, signal.verb)
+        except Refused as refused:
+            return Reply(signal.request, False, refused.reason, refused.conflict)
+        return Reply(signal.request, True, text)
+
+    def _started(self, turn: Turn, signal: s.DaemonStarted) -> None:
+        self.unreadable = signal.unreadable
+        problem = signal.problem if signal.config is None else None
+        turn.emit(e.DaemonStarted(at=turn.now, absent=signal.absent, fresh=signal.fresh, finish_only=problem))
+        if signal.config is not None:
+            self._configure(turn, signal.config, first=signal.fresh)
+        else:
+            _refused(turn, signal.problem)
+        if signal.unreadable:
+            _unreadable(turn, signal.unreadable)
+        turn.soft.sync(turn.state, turn.now)
+
+    def _configured(self, turn: Turn, signal: s.ConfigurationLoaded) -> None:
+        self._configure(turn, signal.config, first=False)
+        turn.soft.sync(turn.state, turn.now)
+
+    def _configure(self, turn: Turn, config: Config, *, first: bool) -> None:
+        known = turn.state.config
+        if known is None or known.hash != config.hash or turn.state.finish_only is not None:
+            turn.emit(e.ConfigurationLoaded(at=turn.now, config=config))
+        arming.count_triggers(turn, first=first)
+        ladder.resolve_matter(turn, CONFIGURATION, "the configuration is usable")
+
+    def _windows_answered(self, turn: Turn, signal: s.WindowsAnswered) -> None:
+        soft = turn.soft
+        if signal.skew is not None:
+            soft.skew = signal.skew
+        reason = next((a.reason for a in signal.answers if isinstance(a, s.Unreachable)), None)
+        blind.source_answered(turn, reason)
+        watch = soft.watches.get(signal.watch)
+        if watch is None:
+            return
+        for applied in polling.answered(watch, signal, turn.now, _floor(turn, watch.trigger)):
+            self._judged(turn, watch, applied)
+        if watch.unreachable is None and _configured_watch(turn, watch):
+            blind.check(turn, watch)
+        self._ask(turn, watch)
+
+    def _judged(self, turn: Turn, watch: Watch, applied: Applied) -> None:
+        soft, trigger = turn.soft, watch.trigger
+        soft.judged.append(
+            Judged(
+                trigger.name,
+                trigger.group,
+                applied.end,
+                dict(applied.counts),
+                max(turn.prom - applied.end - trigger.delay, 0),
+            )
+        )
+        if watch.condition is trigger.condition or watch.key == watch_key(trigger):
+            if _configured_watch(turn, watch):
+                arming.observe(turn, watch, applied)
+                decision.notice(turn, watch, applied)
+            waiting.observe(turn, watch, applied)
+        soft.recover(turn.state, watch, applied)
+
+    # Going on
+
+    def _progress(self, turn: Turn) -> None:
+        """Let time and facts take effect until nothing changes any more."""
+        if turn.state.config is None:
+            return
+        if self.unreadable:
+            ladder.climb(turn)
+            return
+        for _ in range(SETTLES_WITHIN):
+            before = len(turn.events)
+            operators.pauses_progress(turn)
+            rollout.progress(turn)
+            arming.progress(turn)
+            decision.progress(turn)
+            for life_id in list(turn.state.lives):
+                life = turn.state.lives.get(life_id)
+                if life is not None and life.ended is None:
+                    (waiting if life.began is None else rollback).progress(turn, life)
+            sla.progress(turn)
+            blind.progress(turn)
+            ladder.climb(turn)
+            if len(turn.events) == before:
+                return
+        raise RuntimeError(f"progress does not settle; last: {turn.events[-3:]!r}")
+
+    def _poll(self, turn: Turn) -> None:
+        if turn.events:
+            turn.soft.sync_lives(turn.state, turn.now)
+        if self.unreadable:
+            return
+        for watch in list(turn.soft.due(turn.now)):
+            self._ask(turn, watch)
+
+    def _ask(self, turn: Turn, watch: Watch) -> None:
+        turn.asks += polling.next_asks(watch, turn.now, turn.soft.skew)
+        turn.soft.alarm(watch, watch.due)
+
+
+CONFIGURATION = "configuration/files"
+
+
+def _refused(turn: Turn, problem: str) -> None:
+    turn.emit(e.ConfigurationRefused(at=turn.now, problem=problem))
+    if turn.state.config is None:
+        return
+    ladder.open_matter(
+        turn,
+        "configuration",
+        "files",
+        problem,
+        title="rollbackd: the configuration cannot be used",
+        text=(
+            f"Mend it, then `rollbackd reload`: {problem}\n"
+            "If nobody acts: the last good configuration stays in force."
+        ),
+        labels={"instance": turn.config.instance},
+    )
+
+
+def _unreadable(turn: Turn, problem: str) -> None:
+    if turn.state.config is None:
+        return
+    ladder.open_matter(
+        turn,
+        "halt",
+        "journal",
+        problem,
+        title="rollbackd: the journal holds events this version does not know",
+        text=f"Run the version that wrote it: {problem}\nIf nobody acts: nothing is rolled back.",
+        labels={"instance": turn.config.instance},
+    )
+
+
+def _configured_watch(turn: Turn, watch: Watch) -> bool:
+    """Whether this is what the files say today; a pinned definition of an open life opens no other."""
+    if turn.state.finish_only is not None:
+        return False
+    counting = turn.state.counting.get(watch.trigger.name)
+    return (
+        counting is not None
+        and counting.fingerprint == watch.trigger.fingerprint
+        and watch.key == watch_key(watch.trigger)
+    )
+
+
+def _floor(turn: Turn, trigger: Trigger) -> Callable[[str], Ms]:
+    """`arming.floor` of the state as it is when a window is judged."""
+    known: tuple[State, Callable[[str], Ms]] | None = None
+
+    def of(subject: str) -> Ms:
+        nonlocal known
+        if known is None or known[0] is not turn.state:
+            known = (turn.state, arming.floor(turn.state, trigger, turn.soft.skew))
+        return known[1](subject)
+
+    return of

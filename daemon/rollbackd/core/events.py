@@ -1,0 +1,572 @@
+"""What became true. Past tense; each is one row of the journal.
+
+A kind's fields only ever grow, with defaults; anything else is a new `version` and an upcaster in
+`journal.codec` (rule J2). Golden files hold one row of each.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Literal
+
+from msgspec import Struct
+
+from rollbackd.core.model import Action, Config, Ms, Plan, Rung, Trigger
+from rollbackd.core.state import (
+    DisarmCause,
+    End,
+    Firing,
+    Lowering,
+    LoweringReason,
+    MatterKind,
+    Seen,
+    Stage,
+    WaitKind,
+)
+
+ParkReason = Literal["in_doubt", "overrun", "reversibility_unknown"]
+StepResult = Literal["done", "failed", "skipped"]
+BadEnd = Literal["failed", "aborted", "unverified"]
+ArmReason = Literal["ok", "streak_ended", "cooled_down", "person", "rollout", "forgotten"]
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+class Event(Struct, frozen=True, kw_only=True, tag_field="kind", tag=_snake, omit_defaults=True):
+    """The base of all events; `at` is steady UTC."""
+
+    version: ClassVar[int] = 1
+    at: Ms
+
+    @classmethod
+    def kind(cls) -> str:
+        return _snake(cls.__name__)
+
+
+class LifeEvent(Event, frozen=True, kw_only=True):
+    """An event of one life."""
+
+    life: str
+
+
+# The daemon
+
+
+class DaemonStarted(Event, frozen=True, kw_only=True):
+    absent: Ms = 0
+    fresh: bool = False
+    finish_only: str | None = None  # why the configuration cannot be used (J2)
+
+
+class ConfigurationLoaded(Event, frozen=True, kw_only=True):
+    config: Config
+
+
+class ConfigurationRefused(Event, frozen=True, kw_only=True):
+    problem: str
+
+
+class JournalRecovered(Event, frozen=True, kw_only=True):
+    reason: str
+    down: Ms
+    reserve_freed: bool = False
+
+
+# Counting and arming (W8, W9, W13)
+
+
+class TriggerCounted(Event, frozen=True, kw_only=True):
+    """Windows of this trigger that begin at `since` or later count."""
+
+    trigger: str
+    fingerprint: str
+    since: Ms
+    why: Literal["loaded", "changed", "unpaused", "rearmed"]
+    first: bool = False
+
+
+class TriggerForgotten(Event, frozen=True, kw_only=True):
+    """The trigger is gone from the files."""
+
+    trigger: str
+
+
+class FirstWindowJudged(Event, frozen=True, kw_only=True):
+    trigger: str
+
+
+class SubjectDisarmed(Event, frozen=True, kw_only=True):
+    trigger: str
+    subject: str
+    cause: DisarmCause
+    life: str | None = None
+
+
+class StandingTold(Event, frozen=True, kw_only=True):
+    """A breach that may not act (standing, or found at the first boot) was told to people."""
+
+    trigger: str
+    subject: str
+
+
+class StreakEnded(Event, frozen=True, kw_only=True):
+    """A disarmed subject was `ok`, or retired."""
+
+    trigger: str
+    subject: str
+
+
+class SubjectArmed(Event, frozen=True, kw_only=True):
+    trigger: str
+    subject: str
+    why: ArmReason
+
+
+class Relapsed(Event, frozen=True, kw_only=True):
+    """A disarmed subject's streak was satisfied by windows that began after its life ended."""
+
+    trigger: str
+    subject: str
+    life: str
+    end: Ms
+
+
+# Rollouts (W9)
+
+
+class RolloutBegan(Event, frozen=True, kw_only=True):
+    rollout: str
+    plan: str
+    previous: str
+    next: str
+    until: Ms
+    by: str
+    channel: str
+    permit: str | None = None
+
+
+class RolloutFinished(Event, frozen=True, kw_only=True):
+    rollout: str
+    plan: str
+    by: str
+    channel: str
+
+
+class RolloutExpired(Event, frozen=True, kw_only=True):
+    rollout: str
+    plan: str
+
+
+class RolloutRolledBack(Event, frozen=True, kw_only=True):
+    rollout: str
+    plan: str
+    life: str
+
+
+# Pauses and re-arming by people
+
+
+class PauseBegan(Event, frozen=True, kw_only=True):
+    by: str
+    channel: str
+    comment: str
+    service: str | None = None
+    trigger: str | None = None
+    until: Ms | None = None
+
+
+class PauseEnded(Event, frozen=True, kw_only=True):
+    by: str
+    channel: str
+    comment: str = ""
+    service: str | None = None
+    trigger: str | None = None
+
+
+class ServicesUnspent(Event, frozen=True, kw_only=True):
+    """These services count as fresh again (D6)."""
+
+    services: tuple[str, ...]
+    why: Literal["rollout", "release", "person", "stood_down"]
+    by: str = "rollbackd"
+    channel: str = ""
+    comment: str = ""
+
+
+# A life before it begins
+
+
+class LifeOpened(LifeEvent, frozen=True, kw_only=True):
+    """Triggers fired, or a person started a plan. The plan and triggers are as they stood."""
+
+    plan: Plan
+    by: str
+    channel: str = ""
+    top: Action
+    action: Action
+    lowered: tuple[Lowering, ...] = ()
+    triggers: dict[str, Trigger] = {}
+    trigger: str = ""
+    firings: tuple[Firing, ...] = ()
+    reason: str = ""
+    subject: dict[str, str] = {}
+    from_step: str | None = None
+    rollout: str | None = None
+    previous: str | None = None
+    next: str | None = None
+
+
+class SubjectJoined(LifeEvent, frozen=True, kw_only=True):
+    firing: Firing
+    definition: Trigger
+
+
+class SubjectLeft(LifeEvent, frozen=True, kw_only=True):
+    trigger: str
+    subject: str
+    end: Ms  # of the `ok` window
+
+
+class ActionChanged(LifeEvent, frozen=True, kw_only=True):
+    top: Action
+    action: Action
+    lowered: tuple[Lowering, ...]
+    trigger: str = ""
+
+
+class CheckAnswered(LifeEvent, frozen=True, kw_only=True):
+    """`check` is the key it was asked under; `name` the check's own."""
+
+    check: str
+    name: str
+    answer: Literal["pass", "fail", "cannot_tell"]
+    status: int | None = None
+    detail: str = ""
+    output: str = ""
+
+
+class WaitBegan(LifeEvent, frozen=True, kw_only=True):
+    """`until` is the veto's or approval's end; a veto has none until a receiver accepted its page (D8)."""
+
+    wait: WaitKind | Literal["approval"]
+    until: Ms | None = None
+    blocked_by: str | None = None
+
+
+class VetoOpened(LifeEvent, frozen=True, kw_only=True):
+    until: Ms
+
+
+class WaitEnded(LifeEvent, frozen=True, kw_only=True):
+    """An automatic wait is over; what follows needs a window judged from now on (D7)."""
+
+    wait: WaitKind
+
+
+class LifeApproved(LifeEvent, frozen=True, kw_only=True):
+    by: str
+    channel: str
+    reasons: tuple[LoweringReason, ...]
+    comment: str = ""
+
+
+# Execution
+
+
+class RollbackBegan(LifeEvent, frozen=True, kw_only=True):
+    """The decision is final: the services are taken and spent, and the rate is counted.
+
+    Carries the whole plan, the triggers and the windows that fired, as they stood."""
+
+    plan: Plan
+    triggers: dict[str, Trigger]
+    firings: tuple[Firing, ...]
+    action: Action
+    lowered: tuple[Lowering, ...]
+    decided: Ms
+    overrun_at: Ms
+    rollout: str | None = None
+    previous: str | None = None
+    next: str | None = None
+    config_hash: str = ""
+
+
+class StepReached(LifeEvent, frozen=True, kw_only=True):
+    """The next step is at hand; `stage` is guarding where the point of no return is asked first."""
+
+    phase: str
+    step: str
+    stage: Stage
+
+
+class StepOrdered(LifeEvent, frozen=True, kw_only=True):
+    """The intent, durable before the process exists (X3)."""
+
+    phase: str
+    step: str
+    execution: int
+    attempt: int
+    doubts: int = 0
+    not_after: Ms | None = None
+
+
+class StepStarted(LifeEvent, frozen=True, kw_only=True):
+    step: str
+    execution: int
+
+
+class StepEnded(LifeEvent, frozen=True, kw_only=True):
+    """One execution is over, or in doubt; what it means for the step follows."""
+
+    step: str
+    execution: int
+    outcome: Literal["exited", "timed_out", "stopped", "refused", "unstarted", "in_doubt"]
+    status: int | None = None
+    detail: str = ""
+    output: str = ""
+    output_bytes: int = 0
+    expect_matched: bool = True
+    tree_gone: bool = True
+
+
+class StepStaged(LifeEvent, frozen=True, kw_only=True):
+    """The step at hand goes on to another stage: verifying, probing, backing off."""
+
+    step: str
+    stage: Stage
+    until: Ms | None = None
+    detail: str = ""
+
+
+class StepOverdue(LifeEvent, frozen=True, kw_only=True):
+    """Past its timeout, and never to be interrupted: people are told (X9)."""
+
+    step: str
+    execution: int
+
+
+class StepSettled(LifeEvent, frozen=True, kw_only=True):
+    """The step is behind us."""
+
+    phase: str
+    step: str
+    result: StepResult
+    by: str
+    attempts: int
+    executions: tuple[int, ...]
+    detail: str = ""
+
+
+class LifeParked(LifeEvent, frozen=True, kw_only=True):
+    reason: ParkReason
+    detail: str
+
+
+class LifeResumed(LifeEvent, frozen=True, kw_only=True):
+    """By a person, from held or parked. `overrun_at` is the new one (X9)."""
+
+    by: str
+    channel: str
+    overrun_at: Ms | None = None
+    comment: str = ""
+
+
+class StepConfirmed(LifeEvent, frozen=True, kw_only=True):
+    """A person said what became of a step in doubt (X4)."""
+
+    step: str
+    answer: Literal["done", "retry", "skip"]
+    by: str
+    channel: str
+    overrun_at: Ms | None = None
+    comment: str = ""
+
+
+class LifeHeld(LifeEvent, frozen=True, kw_only=True):
+    by: str
+    channel: str
+    comment: str = ""
+
+
+class AbortAsked(LifeEvent, frozen=True, kw_only=True):
+    by: str
+    channel: str
+    now: bool
+    comment: str = ""
+
+
+class VerificationBegan(LifeEvent, frozen=True, kw_only=True):
+    settled: Ms
+    deadline: Ms
+    interval: Ms
+
+
+class RollbackVerified(LifeEvent, frozen=True, kw_only=True):
+    """Proven by S3; `windows` are the `ok` windows of each firing subject."""
+
+    windows: dict[str, tuple[Seen, ...]] = {}
+
+
+class CleanupFailed(LifeEvent, frozen=True, kw_only=True):
+    detail: str
+
+
+class SlaBreached(LifeEvent, frozen=True, kw_only=True):
+    sla: Ms
+    consequence: str
+
+
+class LifeEnded(LifeEvent, frozen=True, kw_only=True):
+    end: End
+    detail: str = ""
+    by: str = "rollbackd"
+    channel: str = ""
+    comment: str = ""
+    processes_gone: bool = True
+    successor: str | None = None  # the life that took its subjects over (superseded)
+
+
+class LifeResolved(LifeEvent, frozen=True, kw_only=True):
+    by: str
+    channel: str
+    approach: str
+    description: str
+
+
+# Telling people (E1–E3)
+
+
+class MatterOpened(Event, frozen=True, kw_only=True):
+    matter: str
+    matter_kind: MatterKind
+    cause: str
+    title: str
+    text: str
+    ladder: tuple[Rung, ...]
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    life: str | None = None
+    plan: str | None = None
+    trigger: str | None = None
+
+
+class MatterChanged(Event, frozen=True, kw_only=True):
+    """The same matter has another cause now: it climbs its ladder anew."""
+
+    matter: str
+    cause: str
+    title: str
+    text: str
+
+
+class RungReached(Event, frozen=True, kw_only=True):
+    matter: str
+    rung: int
+    repeat: bool = False
+
+
+class MatterAcked(Event, frozen=True, kw_only=True):
+    matter: str
+    by: str
+    channel: str
+    until: Ms
+    comment: str = ""
+
+
+class MatterResolved(Event, frozen=True, kw_only=True):
+    matter: str
+    why: str
+
+
+class PagePromised(Event, frozen=True, kw_only=True):
+    """A page is owed to these receivers, from now until each accepted it or it is given up (E2)."""
+
+    page: str
+    page_kind: Literal["page", "tell"]
+    alert: Literal["RollbackdRollback", "RollbackdBlind", "RollbackdSLABreach", "RollbackdHalt"]
+    receivers: tuple[str, ...]
+    dedup: str
+    title: str
+    text: str
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    matter: str | None = None
+    life: str | None = None
+
+
+class PageDelivered(Event, frozen=True, kw_only=True):
+    page: str
+    receiver: str
+    status: Literal["firing", "resolved"]
+
+
+class PageRefused(Event, frozen=True, kw_only=True):
+    """The receiver did not take it; `next` are the receivers that get it instead, `again` when this
+    one is tried again (None: given up)."""
+
+    page: str
+    receiver: str
+    detail: str
+    next: tuple[str, ...] = ()
+    again: Ms | None = None
+
+
+EVENTS: tuple[type[Event], ...] = (
+    DaemonStarted,
+    ConfigurationLoaded,
+    ConfigurationRefused,
+    JournalRecovered,
+    TriggerCounted,
+    TriggerForgotten,
+    FirstWindowJudged,
+    SubjectDisarmed,
+    StandingTold,
+    StreakEnded,
+    SubjectArmed,
+    Relapsed,
+    RolloutBegan,
+    RolloutFinished,
+    RolloutExpired,
+    RolloutRolledBack,
+    PauseBegan,
+    PauseEnded,
+    ServicesUnspent,
+    LifeOpened,
+    SubjectJoined,
+    SubjectLeft,
+    ActionChanged,
+    CheckAnswered,
+    WaitBegan,
+    VetoOpened,
+    WaitEnded,
+    LifeApproved,
+    RollbackBegan,
+    StepReached,
+    StepOrdered,
+    StepStarted,
+    StepEnded,
+    StepStaged,
+    StepOverdue,
+    StepSettled,
+    LifeParked,
+    LifeResumed,
+    StepConfirmed,
+    LifeHeld,
+    AbortAsked,
+    VerificationBegan,
+    RollbackVerified,
+    CleanupFailed,
+    SlaBreached,
+    LifeEnded,
+    LifeResolved,
+    MatterOpened,
+    MatterChanged,
+    RungReached,
+    MatterAcked,
+    MatterResolved,
+    PagePromised,
+    PageDelivered,
+    PageRefused,
+)

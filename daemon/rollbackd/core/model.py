@@ -1,0 +1,286 @@
+"""What the configuration means once it is read: triggers, plans, ladders, limits.
+
+Every duration and every moment in the core is a whole number of milliseconds (`Ms`). A moment is
+either *steady UTC* (rule T1) or, where a name says `end` or `prom`, Prometheus' time (rule T2).
+"""
+
+from __future__ import annotations
+
+from operator import eq, ge, gt, le, lt, ne
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Ms: TypeAlias = int
+
+Category = Literal["metric", "health", "business", "data_quality", "security", "customer_impact"]
+Severity = Literal["critical", "high", "medium"]
+Action = Literal["auto", "auto_with_warning", "ask", "notify", "shadow"]
+Verdict = Literal["breach", "ok", "no_data", "low_traffic", "unknown"]
+NoData = Literal["keep", "reset", "breach", "ok"]
+Arm = Literal["rollout", "always"]
+Operator = Literal[">", ">=", "<", "<=", "==", "!="]
+PlanType = Literal["application", "database", "infrastructure", "configuration", "workflow"]
+
+ACTIONS: tuple[Action, ...] = ("auto", "auto_with_warning", "ask", "notify", "shadow")
+"""Highest first (rule D1)."""
+
+SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium")
+
+OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
+    ">": gt,
+    ">=": ge,
+    "<": lt,
+    "<=": le,
+    "==": eq,
+    "!=": ne,
+}
+
+
+def lower(one: Action, other: Action) -> Action:
+    """The lower of two actions (rule D2: an action is only ever lowered)."""
+    return one if ACTIONS.index(one) >= ACTIONS.index(other) else other
+
+
+def higher(one: Action, other: Action) -> Action:
+    """The higher of two actions (rule D10: the highest trigger of a life counts)."""
+    return one if ACTIONS.index(one) <= ACTIONS.index(other) else other
+
+
+class Limit(Struct, frozen=True):
+    """A comparison with a number: `> 0.01`."""
+
+    op: Operator
+    value: float
+
+    def holds(self, reading: float) -> bool:
+        return OPERATORS[self.op](reading, self.value)
+
+    def __str__(self) -> str:
+        return f"{self.op} {self.value:g}"
+
+
+class Condition(Struct, frozen=True):
+    """What is asked of Prometheus each window, and when the answer is a breach.
+
+    For a `ratio`, `expr` asks for the errors, `total` for the total, and the reading is their
+    quotient; errors that are absent while the total exists are 0. `traffic` is the query whose value
+    must be at least `at_least` for a window to count (for a ratio it is the total).
+    `coverage` holds, for each selector, the query for the time of its newest sample (rule W14).
+    """
+
+    expr: str
+    breach: Limit
+    total: str | None = None
+    traffic: str | None = None
+    at_least: float = 0.0
+    coverage: tuple[str, ...] = ()
+    longest_range: Ms = 0
+
+
+class Trigger(Struct, frozen=True):
+    """One trigger rule, with every default resolved.
+
+    `fingerprint` names what its windows mean: it changes when expr, breach, traffic, per, interval,
+    windows or no_data change (rule W13).
+    """
+
+    name: str
+    group: str
+    plan: str
+    category: Category
+    severity: Severity
+    action: Action
+    condition: Condition
+    interval: Ms
+    windows: int
+    fingerprint: str
+    align: Ms = 0
+    delay: Ms = 0
+    per: tuple[str, ...] = ()
+    no_data: NoData = "keep"
+    recovered: Condition | None = None
+    arm: Arm = "rollout"
+    initial_delay: Ms = 0
+    cooldown: Ms = 30 * 60_000
+    veto: Ms = 5 * 60_000
+    expires: Ms = 15 * 60_000
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    source: str = ""
+
+    def recovery(self) -> Condition:
+        """The condition that must be `ok` for S3."""
+        return self.recovered or self.condition
+
+    def subject_labels(self, subject: str) -> dict[str, str]:
+        """The labels of a subject key (see `subject_key`)."""
+        return dict(zip(self.per, subject.split(SEPARATOR), strict=True)) if self.per else {}
+
+
+SEPARATOR = "\x1f"
+"""Joins the values of a subject's labels; a label value that contains it is refused (rule W3)."""
+
+
+def subject_key(values: tuple[str, ...]) -> str:
+    """The key of a subject: the values of the trigger's `per` labels, in their order.
+
+    A string, not a tuple: ten thousand subjects are held in memory for each trigger.
+    """
+    return SEPARATOR.join(values)
+
+
+class Command(Struct, frozen=True):
+    """An argv. `./x` is relative to the plan's stored copy; a bare name is looked up on PATH."""
+
+    argv: tuple[str, ...]
+    shell: bool = False
+    timeout: Ms = 30_000
+    env: dict[str, str] = {}
+
+
+class HttpGet(Struct, frozen=True):
+    """A GET that must answer with `status`, and with `json` where given (dotted path → value)."""
+
+    url: str
+    status: int = 200
+    json: dict[str, str | int | float | bool | None] = {}
+    timeout: Ms = 10_000
+
+
+class Query(Struct, frozen=True):
+    """One PromQL expression that must yield one value within the limit."""
+
+    expr: str
+    passes: Limit
+
+
+class Check(Struct, frozen=True):
+    """A question with the answers pass, fail, cannot tell. Exactly one of run, http, query is set."""
+
+    name: str
+    run: Command | None = None
+    http: HttpGet | None = None
+    query: Query | None = None
+    windows: int | None = None
+    on_fail: Literal["fail", "warn"] = "fail"
+
+
+class StepVerify(Struct, frozen=True):
+    """What must become true within `within` after a step's exit 0 (rule X6)."""
+
+    query: Query
+    within: Ms
+
+
+class Step(Struct, frozen=True):
+    """One step of a phase (rules X2–X6, X8, X9)."""
+
+    name: str
+    run: Command
+    interrupt: Literal["always", "never"] = "always"
+    irreversible: bool = False
+    attempts: int = 1
+    backoff: Ms = 2_000
+    repeatable: bool = False  # safe to run again when we cannot tell whether it ran
+    probe: Command | None = None
+    expect: str | None = None
+    verify: StepVerify | None = None
+
+    def interruptible(self) -> bool:
+        return self.interrupt == "always" and not self.irreversible
+
+
+class Phase(Struct, frozen=True):
+    name: str
+    steps: tuple[Step, ...]
+    estimate: Ms | None = None
+    after_verified: bool = False
+
+
+class ReversibleWhile(Struct, frozen=True):
+    """The point of no return: exit 0 may undo, 20 no longer, anything else cannot tell (rule D2)."""
+
+    run: Command
+    guards: tuple[str, ...]
+    alternative_plan: str | None = None
+    description: str = ""
+
+
+class Plan(Struct, frozen=True):
+    """A rollback plan as it was loaded; `hash` names the stored copy of its folder."""
+
+    name: str
+    hash: str
+    owner: str
+    level: Literal[2, 3, 4]
+    services: tuple[str, ...]
+    phases: tuple[Phase, ...]
+    summary: str
+    type: PlanType = "application"
+    risk: str | None = None
+    operation: str | None = None
+    permit: str | None = None
+    created: str | None = None
+    updated: str | None = None
+    notify: tuple[str, ...] = ()
+    ladder: str = "default"
+    env: dict[str, str] = {}
+    needs_previous: bool = False
+    release: Command | None = None
+    reversible_while: ReversibleWhile | None = None
+    safety_checks: tuple[Check, ...] = ()
+    verification: tuple[Check, ...] = ()
+    verify_windows: int = 3
+    settle: Ms | None = None  # None: the firing expression's longest range (S3)
+    verify_within: Ms | None = None  # None: settle + 2·verify_windows·interval (S3)
+    timeout: Ms = 15 * 60_000
+    sla: Ms = 15 * 60_000
+    target: Ms = 10 * 60_000
+
+    def steps(self) -> tuple[tuple[Phase, Step], ...]:
+        """Every step with its phase, in the order of running; clean-up phases last (rule X1)."""
+        ordered = sorted(self.phases, key=lambda phase: phase.after_verified)
+        return tuple((phase, step) for phase in ordered for step in phase.steps)
+
+
+class Rung(Struct, frozen=True):
+    """One rung of an escalation ladder (rule E1). `after` counts from the matter's beginning."""
+
+    after: Ms
+    receivers: tuple[str, ...]
+    repeat: Ms | None = None
+    until: Literal["acked", "resolved"] = "acked"
+    title: str = ""
+    instructions: str = ""
+
+
+class Limits(Struct, frozen=True):
+    """How many rollbacks may begin by themselves, and when the brake is drawn (rules D2, D9)."""
+
+    rollbacks_per_hour: int = 6
+    per_service_per_hour: int = 2
+    brake: int = 3
+
+
+class Config(Struct, frozen=True):
+    """All the core knows of the configuration. Addresses and secrets are not part of it."""
+
+    hash: str
+    instance: str
+    triggers: tuple[Trigger, ...] = ()
+    plans: tuple[Plan, ...] = ()
+    max_action: Action = "auto"
+    limits: Limits = Limits()
+    receivers: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+    ladders: dict[str, tuple[Rung, ...]] = {}
+
+    def plan(self, name: str) -> Plan | None:
+        return next((plan for plan in self.plans if plan.name == name), None)
+
+    def trigger(self, name: str) -> Trigger | None:
+        return next((trigger for trigger in self.triggers if trigger.name == name), None)

@@ -1,0 +1,526 @@
+"""What people say: verbs are idempotent, recorded with actor and channel, and told why not (E3, D5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollbackd.core import arming, decision, ladder, rollout
+from rollbackd.core import events as e
+from rollbackd.core import signals as s
+from rollbackd.core.ladder import resolve_matter
+from rollbackd.core.rollback import settle
+from rollbackd.core.state import BAD_ENDS
+from rollbackd.core.turn import Refused
+from rollbackd.core.wording import moment, span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rollbackd.core.model import Ms, Plan
+    from rollbackd.core.state import Firing, Life
+    from rollbackd.core.turn import Turn
+
+
+def speak(turn: Turn, verb: s.Verb) -> str:
+    """Do what was said and return one line for the person; raises `Refused`."""
+    if turn.state.config is None:
+        raise Refused("no configuration is loaded yet")
+    return _VERBS[type(verb)](turn, verb)
+
+
+def find_life(turn: Turn, target: str) -> Life:
+    """By id, or by a prefix that fits one life only."""
+    lives = turn.state.lives
+    if target in lives:
+        return lives[target]
+    fits = [life for name, life in lives.items() if name.startswith(target)] if target else []
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise Refused(f"{target} fits {', '.join(life.id for life in fits)}: say which")
+    plan, _, number = target.rpartition("-")
+    if number.isdigit() and 0 < int(number) <= turn.state.numbers.get(plan, 0):
+        raise Refused(f"{target} is over; see `rollbackd show {target}`", conflict=True)
+    open_ones = ", ".join(lives) or "none"
+    raise Refused(f"there is no open rollback {target}; open: {open_ones}")
+
+
+def _check_revision(life: Life, revision: int | None) -> None:
+    if revision is not None and revision != life.revision:
+        raise Refused(
+            f"{life.id} has moved on (revision {life.revision}, you saw {revision}); look again",
+            conflict=True,
+        )
+
+
+def _ack(turn: Turn, verb: s.Ack) -> str:
+    matters = [
+        matter
+        for key, matter in turn.state.matters.items()
+        if key == verb.target or (matter.life is not None and matter.life == verb.target)
+    ]
+    if not matters:
+        life = find_life(turn, verb.target)
+        matters = [m for m in turn.state.matters.values() if m.life == life.id]
+    if not matters:
+        raise Refused(f"{verb.target} pages nobody at the moment: nothing to acknowledge", conflict=True)
+    for matter in matters:
+        ladder.ack(turn, matter, verb.comment)
+    return f"acknowledged until {moment(turn.now + ladder.ACK_LAPSES)}; acknowledging is not approving"
+
+
+def _approve(turn: Turn, verb: s.Approve) -> str:
+    life = find_life(turn, verb.target)
+    if life.approval is not None and life.ended is None and life.state != "waiting_approval":
+        return f"{life.id} was approved by {life.approval.by} at {moment(life.approval.at)}"
+    _check_revision(life, verb.revision)
+    if life.state == "expired":
+        return _succeed(turn, life, verb)
+    if life.state not in ("waiting_approval", "waiting_veto"):
+        raise Refused(f"{life.id} is {life.shown()}: there is nothing to approve", conflict=True)
+    if life.firings and all(
+        _newest(turn, life, found.trigger, found.subject) == "ok" for found in life.present()
+    ):
+        raise Refused(f"the newest window of every subject of {life.id} is ok", conflict=True)
+    turn.emit(
+        e.LifeApproved(
+            at=turn.now,
+            life=life.id,
+            by=turn.actor,
+            channel=turn.channel,
+            reasons=tuple(lowering.reason for lowering in life.lowered),
+            comment=verb.comment,
+        )
+    )
+    return f"{life.id} approved"
+
+
+def _newest(turn: Turn, life: Life, trigger: str, subject: str) -> str | None:
+    watch = turn.soft.watch(life.triggers[trigger])
+    return watch.verdicts.get(subject) if watch is not None else None
+
+
+def _succeed(turn: Turn, life: Life, verb: s.Approve) -> str:
+    """D7: approving an expired life whose subjects still breach begins its successor."""
+    breaching = [
+        found for found in life.firings if _newest(turn, life, found.trigger, found.subject) == "breach"
+    ]
+    if not breaching:
+        raise Refused(f"{life.id} has expired and its subjects no longer breach", conflict=True)
+    plan = turn.config.plan(life.plan.name)
+    if plan is None:
+        raise Refused(f"plan {life.plan.name} is gone from the configuration", conflict=True)
+    reason = f"approved after {life.id} expired" + (f": {verb.comment}" if verb.comment else "")
+    successor = _open_by_hand(turn, plan, reason, firings=tuple(breaching), before=life)
+    for found in breaching:
+        turn.emit(
+            e.SubjectDisarmed(
+                at=turn.now,
+                trigger=found.trigger,
+                subject=found.subject,
+                cause="fired",
+                life=successor,
+            )
+        )
+    resolve_matter(turn, f"life/{life.id}", f"{successor} follows")
+    return f"{successor} begins in place of {life.id}"
+
+
+def _veto(turn: Turn, verb: s.Veto) -> str:
+    life = find_life(turn, verb.target)
+    if life.began is not None:
+        at = moment(life.began)
+        raise Refused(
+            f"too late: {life.id} began at {at}; `rollbackd abort {life.id}` ends it", conflict=True
+        )
+    if life.ended is not None:
+        if life.state == "vetoed":
+            return f"{life.id} was vetoed already"
+        if life.state == "expired":
+            resolve_matter(turn, f"life/{life.id}", f"vetoed by {turn.actor}")
+            return f"{life.id} had expired; its pages are resolved"
+        raise Refused(f"{life.id} is {life.state}", conflict=True)
+    return _end_waiting(turn, life, verb.comment)
+
+
+def _end_waiting(turn: Turn, life: Life, comment: str) -> str:
+    turn.emit(
+        e.LifeEnded(
+            at=turn.now,
+            life=life.id,
+            end="vetoed",
+            detail=f"vetoed by {turn.actor}" + (f": {comment}" if comment else ""),
+            by=turn.actor,
+            channel=turn.channel,
+            comment=comment,
+        )
+    )
+    resolve_matter(turn, f"life/{life.id}", f"vetoed by {turn.actor}")
+    ladder.tell(turn, life, f"{life.plan.name}: vetoed by {turn.actor} ({life.id})", comment)
+    return f"{life.id} vetoed: nothing is rolled back"
+
+
+def _hold(turn: Turn, verb: s.Hold) -> str:
+    life = find_life(turn, verb.target)
+    if life.ended is not None:
+        raise Refused(f"{life.id} has ended: {life.state}", conflict=True)
+    if life.held is not None:
+        return f"{life.id} is held by {life.held.by} since {moment(life.held.at)}"
+    turn.emit(
+        e.LifeHeld(at=turn.now, life=life.id, by=turn.actor, channel=turn.channel, comment=verb.comment)
+    )
+    ending = "; the running step ends first" if life.step_running() else ""
+    return f"{life.id} held{ending}"
+
+
+def _resume(turn: Turn, verb: s.Resume) -> str:
+    life = find_life(turn, verb.target)
+    if life.parked is not None and life.parked.reason == "in_doubt":
+        step = life.current.step if life.current is not None else ""
+        raise Refused(
+            f"step {step} is in doubt: `rollbackd confirm {life.id} {step} done|retry|skip -c …`",
+            conflict=True,
+        )
+    if life.ended is not None:
+        raise Refused(f"{life.id} has ended: {life.state}", conflict=True)
+    if life.held is None and life.parked is None:
+        return f"{life.id} is {life.shown()}: nothing to resume"
+    turn.emit(
+        e.LifeResumed(
+            at=turn.now,
+            life=life.id,
+            by=turn.actor,
+            channel=turn.channel,
+            overrun_at=_overrun_at(turn, life),
+            comment=verb.comment,
+        )
+    )
+    resolve_matter(turn, f"life/{life.id}", f"resumed by {turn.actor}")
+    return f"{life.id} goes on"
+
+
+def _overrun_at(turn: Turn, life: Life) -> Ms | None:
+    """X9: parked and held time do not count; resuming an overrun grants one more timeout."""
+    if life.overrun_at is None:
+        return None
+    if life.parked is not None and life.parked.reason == "overrun":
+        return turn.now + life.plan.timeout
+    stood = [at.at for at in (life.parked, life.held) if at is not None]
+    return life.overrun_at + (turn.now - min(stood) if stood else 0)
+
+
+def _abort(turn: Turn, verb: s.Abort) -> str:
+    life = find_life(turn, verb.target)
+    if life.ended is not None:
+        if life.state == "aborted":
+            return f"{life.id} was aborted already"
+        raise Refused(f"{life.id} has ended: {life.state}", conflict=True)
+    if life.began is None:
+        return _end_waiting(turn, life, verb.comment)
+    if life.verified is not None:
+        raise Refused(f"{life.id} is verified already: only clean-up is left", conflict=True)
+    point = _irreversible_step(life)
+    if point is not None:
+        raise Refused(
+            f"step {point} is irreversible and has started: going on is the only way; "
+            f"`rollbackd hold {life.id}` stops before the next step",
+            conflict=True,
+        )
+    if life.abort is None or (verb.now and life.abort != "now"):
+        turn.emit(
+            e.AbortAsked(
+                at=turn.now,
+                life=life.id,
+                by=turn.actor,
+                channel=turn.channel,
+                now=verb.now,
+                comment=verb.comment,
+            )
+        )
+    if verb.now:
+        return f"{life.id}: the running step is stopped, and stays in doubt"
+    ending = " once the running step has ended" if life.step_running() else ""
+    return f"{life.id} is aborted{ending}"
+
+
+def _irreversible_step(life: Life) -> str | None:
+    """X8: the last irreversible step that has started."""
+    irreversible = {step.name for _, step in life.plan.steps() if step.irreversible}
+    begun = [record.step for record in life.steps if record.result != "skipped"]
+    if life.current is not None and life.current.ran:
+        begun.append(life.current.step)
+    return next((step for step in reversed(begun) if step in irreversible), None)
+
+
+def _confirm(turn: Turn, verb: s.Confirm) -> str:
+    life = find_life(turn, verb.target)
+    _check_revision(life, verb.revision)
+    current = life.current
+    if current is None or life.parked is None or life.parked.reason != "in_doubt":
+        raise Refused(f"{life.id} is {life.shown()}: no step waits to be confirmed", conflict=True)
+    if current.step != verb.step:
+        raise Refused(f"the step in doubt is {current.step}, not {verb.step}", conflict=True)
+    turn.emit(
+        e.StepConfirmed(
+            at=turn.now,
+            life=life.id,
+            step=verb.step,
+            answer=verb.answer,
+            by=turn.actor,
+            channel=turn.channel,
+            overrun_at=_overrun_at(turn, life),
+            comment=verb.comment,
+        )
+    )
+    resolve_matter(turn, f"life/{life.id}", f"confirmed by {turn.actor}: {verb.answer}")
+    life = turn.state.lives[life.id]
+    if verb.answer == "skip":
+        settle(turn, life, current, "skipped", by=turn.actor, detail=verb.comment)
+    return f"step {verb.step} of {life.id}: {verb.answer}"
+
+
+def _resolve(turn: Turn, verb: s.Resolve) -> str:
+    life = find_life(turn, verb.target)
+    if life.resolution is not None:
+        return f"{life.id} was resolved by {life.resolution.by}"
+    if life.ended is None:
+        raise Refused(f"{life.id} is {life.shown()}, it has not ended: abort it first", conflict=True)
+    if not life.processes_gone and not verb.processes_gone:
+        raise Refused(
+            f"processes of {life.id} could not be shown gone; look, then say --processes-gone",
+            conflict=True,
+        )
+    matter = f"life/{life.id}"
+    turn.emit(
+        e.LifeResolved(
+            at=turn.now,
+            life=life.id,
+            by=turn.actor,
+            channel=turn.channel,
+            approach=verb.approach,
+            description=verb.description,
+        )
+    )
+    if life.state in BAD_ENDS:
+        for entry in list(turn.state.disarmed.values()):
+            if entry.life == life.id:
+                arming.arm(turn, entry, "person")
+    resolve_matter(turn, matter, f"resolved by {turn.actor}: {verb.approach}")
+    return f"{life.id} is resolved; its services are free"
+
+
+def _start(turn: Turn, verb: s.Start) -> str:
+    plan = turn.config.plan(verb.plan)
+    if plan is None:
+        raise Refused(f"there is no plan {verb.plan}; the plans are {rollout.plan_names(turn)}")
+    if turn.state.finish_only is not None:
+        raise Refused(
+            f"the configuration cannot be used ({turn.state.finish_only}): only open rollbacks are finished"
+        )
+    names = [step.name for _, step in plan.steps()]
+    if verb.from_step is not None and verb.from_step not in names:
+        raise Refused(f"plan {plan.name} has no step {verb.from_step}; its steps are {', '.join(names)}")
+    waiting_life = next(
+        (x for x in turn.state.lives.values() if x.plan.name == plan.name and x.waits()), None
+    )
+    running = next(
+        (
+            x
+            for x in turn.state.lives.values()
+            if x.plan.name == plan.name and not x.waits() and x.holds_services
+        ),
+        None,
+    )
+    if running is not None:
+        raise Refused(
+            f"{running.id} ({running.shown()}) holds the services of {plan.name}; finish or resolve it first",
+            conflict=True,
+        )
+    if verb.dry_run:
+        todo = names[names.index(verb.from_step) :] if verb.from_step else names
+        return f"{plan.name} would run {', '.join(todo)} on {', '.join(plan.services)}; nothing was started"
+    firings = waiting_life.firings if waiting_life is not None else ()
+    life = _open_by_hand(
+        turn,
+        plan,
+        verb.reason,
+        firings=firings,
+        before=waiting_life,
+        from_step=verb.from_step,
+        subject=verb.subject,
+    )
+    if waiting_life is not None:
+        turn.emit(
+            e.LifeEnded(
+                at=turn.now,
+                life=waiting_life.id,
+                end="superseded",
+                detail=f"started by hand as {life}",
+                successor=life,
+            )
+        )
+        resolve_matter(turn, f"life/{waiting_life.id}", f"{life} was started by hand")
+    return f"{life} starts"
+
+
+def _open_by_hand(
+    turn: Turn,
+    plan: Plan,
+    reason: str,
+    *,
+    firings: tuple[Firing, ...] = (),
+    before: Life | None = None,
+    from_step: str | None = None,
+    subject: dict[str, str] | None = None,
+) -> str:
+    """A life that a person decided on; it goes by the triggers of the life it follows, if any."""
+    life = decision.next_id(turn.state, plan.name)
+    change = turn.state.rollouts.get(plan.name)
+    turn.emit(
+        e.LifeOpened(
+            at=turn.now,
+            life=life,
+            plan=plan,
+            by=turn.actor,
+            channel=turn.channel,
+            top="auto",
+            action="auto",
+            triggers=before.triggers if before is not None and firings else {},
+            trigger=before.trigger if before is not None and firings else "",
+            firings=firings,
+            reason=reason,
+            from_step=from_step,
+            subject=subject or {},
+            rollout=change.id if change is not None else None,
+            previous=change.previous if change is not None else None,
+            next=change.next if change is not None else None,
+        )
+    )
+    return life
+
+
+def _pause(turn: Turn, verb: s.Pause) -> str:
+    _known(turn, verb.service, verb.trigger)
+    until = turn.now + verb.duration if verb.duration is not None else None
+    turn.emit(
+        e.PauseBegan(
+            at=turn.now,
+            by=turn.actor,
+            channel=turn.channel,
+            comment=verb.comment,
+            service=verb.service,
+            trigger=verb.trigger,
+            until=until,
+        )
+    )
+    what = verb.service or verb.trigger or "everything"
+    tail = f" for {span(verb.duration)}" if verb.duration is not None else " until `rollbackd unpause`"
+    return f"automatic rollbacks of {what} are paused{tail}; started ones go on, people may start"
+
+
+def _known(turn: Turn, service: str | None, trigger: str | None) -> None:
+    services = sorted({service for plan in turn.config.plans for service in plan.services})
+    if service is not None and service not in services:
+        raise Refused(f"no plan names the service {service}; the services are {', '.join(services)}")
+    if trigger is not None and turn.config.trigger(trigger) is None:
+        raise Refused(f"there is no trigger {trigger}; see `rollbackd status`")
+
+
+def _unpause(turn: Turn, verb: s.Unpause) -> str:
+    what = verb.service or verb.trigger or "everything"
+    if not any((p.service, p.trigger) == (verb.service, verb.trigger) for p in turn.state.pauses):
+        return f"{what} is not paused"
+    end_pause(turn, verb.service, verb.trigger, verb.comment)
+    return f"{what} acts again; windows count from now"
+
+
+def end_pause(turn: Turn, service: str | None, trigger: str | None, comment: str) -> None:
+    """Windows count anew (W13)."""
+    turn.emit(
+        e.PauseEnded(
+            at=turn.now,
+            by=turn.actor,
+            channel=turn.channel,
+            comment=comment,
+            service=service,
+            trigger=trigger,
+        )
+    )
+    for known in turn.config.triggers:
+        plan = turn.config.plan(known.plan)
+        if trigger is not None and known.name != trigger:
+            continue
+        if service is not None and (plan is None or service not in plan.services):
+            continue
+        turn.emit(
+            e.TriggerCounted(
+                at=turn.now,
+                trigger=known.name,
+                fingerprint=known.fingerprint,
+                since=turn.now,
+                why="unpaused",
+            )
+        )
+
+
+def pauses_progress(turn: Turn) -> None:
+    for pause in turn.state.pauses:
+        if pause.until is not None and turn.now >= pause.until:
+            end_pause(turn, pause.service, pause.trigger, "its time ran out")
+
+
+def _rearm(turn: Turn, verb: s.Rearm) -> str:
+    if verb.plan is not None:
+        return _unspend(turn, verb.plan, verb.comment)
+    if verb.trigger is None:
+        raise Refused("say what to arm: a TRIGGER, or --plan P")
+    _known(turn, None, verb.trigger)
+    armed = 0
+    for entry in arming.of_trigger(turn.state, verb.trigger):
+        trigger = turn.config.trigger(verb.trigger)
+        labels = trigger.subject_labels(entry.subject) if trigger is not None else {}
+        if verb.subject and not verb.subject.items() <= labels.items():
+            continue
+        if entry.cause == "fired" and entry.rearm == "pending":
+            continue
+        arming.arm(turn, entry, "person")
+        armed += 1
+    return f"{armed} subject{'s' if armed != 1 else ''} of {verb.trigger} armed; windows count from now"
+
+
+def _unspend(turn: Turn, name: str, comment: str) -> str:
+    plan = turn.config.plan(name)
+    if plan is None:
+        raise Refused(f"there is no plan {name}; the plans are {rollout.plan_names(turn)}")
+    spent = tuple(service for service in plan.services if service in turn.state.spent)
+    if not spent:
+        return f"no service of {name} is spent"
+    turn.emit(
+        e.ServicesUnspent(
+            at=turn.now,
+            services=spent,
+            why="person",
+            by=turn.actor,
+            channel=turn.channel,
+            comment=comment,
+        )
+    )
+    return f"{', '.join(spent)} may be rolled back automatically again"
+
+
+_VERBS: dict[type, Callable[..., str]] = {
+    s.Ack: _ack,
+    s.Approve: _approve,
+    s.Veto: _veto,
+    s.Hold: _hold,
+    s.Resume: _resume,
+    s.Abort: _abort,
+    s.Confirm: _confirm,
+    s.Resolve: _resolve,
+    s.Start: _start,
+    s.BeginRollout: rollout.begin,
+    s.FinishRollout: rollout.finish,
+    s.Pause: _pause,
+    s.Unpause: _unpause,
+    s.Rearm: _rearm,
+}

@@ -1,0 +1,165 @@
+"""Which windows to ask for, and when (W1, W6, W11, W14, T2).
+
+The newest window is always asked. Windows before it that were not answered are asked once more as
+one range query an expression, oldest first, once Prometheus answers again; then all are judged in
+order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollbackd.core.effects import Ask
+from rollbackd.core.signals import Unreachable
+from rollbackd.core.windows import Applied, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rollbackd.core.model import Ms
+    from rollbackd.core.signals import QueryAnswer, WindowsAnswered
+
+FIRST_RETRY: Ms = 250
+LONGEST_RETRY: Ms = 5_000
+
+
+def next_asks(watch: Watch, now: Ms, skew: Ms) -> list[Ask]:
+    """What is to be asked now; sets `watch.due` to when to look again (steady)."""
+    asks: list[Ask] = []
+    prom = now + skew
+    newest = watch.window_before(prom - watch.trigger.delay)
+    if not watch.judged_at and newest < watch.asked:
+        watch.asked = 0  # the first guess of Prometheus' clock was ahead of it
+    if not watch.asked:
+        watch.judged = _first(watch, newest) - watch.interval
+    if newest > watch.asked:
+        watch.asked = newest
+        watch.tries = 0
+        watch.retry = None
+        asks.append(_ask(watch, newest, newest, watch.interval))
+    elif watch.retry is not None and now >= watch.retry[1]:
+        end = watch.retry[0]
+        watch.retry = None
+        if end not in watch.inflight:
+            asks.append(_ask(watch, end, end, max(newest + watch.interval - prom, FIRST_RETRY)))
+    asks += _backfill(watch)
+    watch.due = newest + watch.interval + watch.trigger.delay - skew
+    if watch.retry is not None:
+        watch.due = min(watch.due, watch.retry[1])
+    return asks
+
+
+def answered(watch: Watch, signal: WindowsAnswered, now: Ms, floor: Callable[[str], Ms]) -> Iterator[Applied]:
+    """Take one answer in, and judge every window that can be judged by now, one after the other."""
+    first, last = signal.ends[0], signal.ends[-1]
+    reason = next((a.reason for a in signal.answers if isinstance(a, Unreachable)), None)
+    if watch.backfilling == (first, last) and first not in watch.inflight:
+        watch.backfilling = None
+        yield from _judge_backfill(watch, signal, reason, now, floor)
+    else:
+        watch.inflight.discard(last)
+        if reason is None:
+            watch.unreachable = None
+            if last > watch.judged:
+                watch.answers[last] = signal.answers
+            elif watch.partial is not None and watch.partial.end == last:
+                yield from _judge(watch, last, signal.answers, 0, now, floor)
+        else:
+            watch.unreachable = watch.unreachable or (now, reason)
+            watch.failed_at = now
+            if last == watch.asked:
+                _retry(watch, last, now)
+    yield from _judge_ready(watch, now, floor)
+
+
+def _first(watch: Watch, newest: Ms) -> Ms:
+    """The first window a new watch judges: as far back as a streak can reach, not before `since`."""
+    oldest = newest - watch.reach * watch.interval
+    begin = watch.window_before(watch.since)
+    if begin < watch.since:
+        begin += watch.interval
+    return min(max(oldest, begin + watch.interval), newest)
+
+
+def _ask(watch: Watch, first: Ms, last: Ms, budget: Ms) -> Ask:
+    ends = tuple(range(first, last + 1, watch.interval))
+    if first == last:
+        watch.inflight.add(last)
+    return Ask(
+        watch=watch.key,
+        ends=ends,
+        interval=watch.interval,
+        delay=watch.trigger.delay,
+        queries=watch.queries,
+        per=watch.trigger.per,
+        budget=budget,
+    )
+
+
+def _retry(watch: Watch, end: Ms, now: Ms) -> None:
+    wait = min(FIRST_RETRY * 2**watch.tries, LONGEST_RETRY)
+    watch.tries = min(watch.tries + 1, 10)
+    watch.retry = (end, now + wait)
+    watch.due = min(watch.due, now + wait)
+
+
+def _backfill(watch: Watch) -> list[Ask]:
+    """The gap before the oldest answer, once nothing in it is still under way (W6)."""
+    if not watch.answers or watch.backfilling is not None:
+        return []
+    gap_ends = min(watch.answers) - watch.interval
+    first = watch.judged + watch.interval
+    oldest = gap_ends - (watch.reach - 1) * watch.interval
+    if first > gap_ends or any(first <= end <= gap_ends for end in watch.inflight):
+        return []
+    if first < oldest:
+        watch.forget_streaks()
+        watch.partial = None
+        first = oldest
+        watch.judged = first - watch.interval
+    watch.backfilling = (first, gap_ends)
+    ask = _ask(watch, first, gap_ends, watch.interval // 2)
+    watch.inflight.discard(gap_ends)
+    return [ask]
+
+
+def _judge_ready(watch: Watch, now: Ms, floor: Callable[[str], Ms]) -> Iterator[Applied]:
+    while (end := watch.judged + watch.interval) in watch.answers:
+        yield from _close(watch, now, floor)
+        yield from _judge(watch, end, watch.answers.pop(end), 0, now, floor)
+    if watch.partial is not None and watch.retry is None and watch.partial.end not in watch.inflight:
+        watch.tries = watch.partial.tries
+        _retry(watch, watch.partial.end, now)
+
+
+def _judge(
+    watch: Watch,
+    end: Ms,
+    answers: tuple[QueryAnswer, ...],
+    index: int,
+    now: Ms,
+    floor: Callable[[str], Ms],
+) -> Iterator[Applied]:
+    applied = watch.apply(end, answers, index, now, floor)
+    if isinstance(applied, Applied):
+        yield applied
+
+
+def _judge_backfill(
+    watch: Watch, signal: WindowsAnswered, failed: str | None, now: Ms, floor: Callable[[str], Ms]
+) -> Iterator[Applied]:
+    for index, end in enumerate(signal.ends):
+        if end <= watch.judged:
+            continue
+        yield from _close(watch, now, floor)
+        if failed is None:
+            yield from _judge(watch, end, signal.answers, index, now, floor)
+        else:
+            yield watch.miss(end, now, floor)
+
+
+def _close(watch: Watch, now: Ms, floor: Callable[[str], Ms]) -> Iterator[Applied]:
+    """The next window is judged: late samples of the one before are too late (W14)."""
+    closed = watch.close_partial(now, floor)
+    if closed is not None:
+        yield closed

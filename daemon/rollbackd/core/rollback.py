@@ -1,0 +1,516 @@
+"""Running a plan: phase by phase, step by step, never two at once (X1–X9)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from rollbackd.core import events as e
+from rollbackd.core import verification, wording
+from rollbackd.core.effects import RunCheck, RunStep, StopStep
+from rollbackd.core.ladder import open_life_matter, resolve_matter, tell
+from rollbackd.core.model import Check
+from rollbackd.core.waiting import checks_wanted, not_after, progress_refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rollbackd.core.effects import Effect
+    from rollbackd.core.model import Ms, Phase, Step
+    from rollbackd.core.signals import CheckAnswered, StepBegan, StepExited
+    from rollbackd.core.state import Current, Life, State
+    from rollbackd.core.turn import Turn
+
+MOST_DOUBTS = 3
+"""X4: a step in doubt is run again, uncounted, at most this often."""
+
+LONGEST_BACKOFF: Ms = 5 * 60_000
+
+
+def at_hand(life: Life, current: Current) -> tuple[Phase, Step]:
+    return next(
+        (phase, step)
+        for phase, step in life.plan.steps()
+        if (phase.name, step.name) == (current.phase, current.step)
+    )
+
+
+def progress(turn: Turn, life: Life) -> None:
+    """Take a life that has begun one step on, if it can go."""
+    if life.wait == "refused" or life.state == "waiting_approval":
+        progress_refused(turn, life)
+    elif life.state == "parked":
+        if life.abort is not None:
+            _end(turn, life, "aborted", "aborted while parked")
+    elif life.current is not None:
+        _go_on(turn, life, life.current)
+    elif life.abort is not None and life.verified is None:
+        _end(turn, life, "aborted", "aborted between steps")
+    elif life.held is not None:
+        return
+    elif life.verified is None and life.verification is not None:
+        verification.progress(turn, life, life.verification)
+    else:
+        _next_step(turn, life)
+
+
+def _next_step(turn: Turn, life: Life) -> None:
+    following = _following(life)
+    if following is None:
+        if life.verified is None:
+            verification.begin(turn, life)
+        else:
+            _finish(turn, life)
+        return
+    if _overrun(turn, life):
+        return
+    phase, step = following
+    guard = life.plan.reversible_while
+    first = not any(record.phase == phase.name for record in life.steps)
+    guarded = guard is not None and phase.name in guard.guards and first
+    turn.emit(
+        e.StepReached(
+            at=turn.now,
+            life=life.id,
+            phase=phase.name,
+            step=step.name,
+            stage="guarding" if guarded else "ready",
+        )
+    )
+
+
+def _following(life: Life) -> tuple[Phase, Step] | None:
+    """The first step that is not behind us; clean-up only once verified (X1)."""
+    behind = {record.step for record in life.steps}
+    skipping = life.from_step is not None
+    for phase, step in life.plan.steps():
+        if step.name == life.from_step:
+            skipping = False
+        if phase.after_verified and life.verified is None:
+            return None
+        if step.name not in behind and not skipping:
+            if life.cleanup_failed is not None:
+                return None
+            return phase, step
+    return None
+
+
+def _overrun(turn: Turn, life: Life) -> bool:
+    """X9. Clean-up is outside the plan's clock."""
+    if life.verified is not None or life.overrun_at is None or turn.now < life.overrun_at:
+        return False
+    _park(turn, life, "overrun", f"longer than its timeout of {wording.span(life.plan.timeout)}")
+    return True
+
+
+def _park(turn: Turn, life: Life, reason: e.ParkReason, detail: str) -> None:
+    turn.emit(e.LifeParked(at=turn.now, life=life.id, reason=reason, detail=detail))
+    open_life_matter(turn, turn.state.lives[life.id], reason, detail)
+
+
+# The step at hand
+
+
+def _go_on(turn: Turn, life: Life, current: Current) -> None:
+    match current.stage:
+        case "guarding":
+            _guard(turn, life, current)
+        case "ready" | "backing_off":
+            if life.abort is not None:
+                _end(turn, life, "aborted", f"aborted before step {current.step}")
+            elif life.held is None and not _overrun(turn, life) and _waited(turn, current):
+                _order(turn, life, current, attempt=current.attempt + 1)
+        case "running":
+            _watch_overdue(turn, life, current)
+        case "ended":
+            _ended(turn, life, current)
+        case "doubtful":
+            _doubt(turn, life, current)
+        case "probing":
+            _probed(turn, life, current)
+        case "verifying":
+            _verified(turn, life, current)
+
+
+def _waited(turn: Turn, current: Current) -> bool:
+    return current.until is None or turn.now >= current.until
+
+
+def _guard(turn: Turn, life: Life, current: Current) -> None:
+    answered = life.checks.get(f"guard/{current.phase}")
+    if answered is None:
+        return
+    if answered.status == 0:
+        turn.emit(e.StepStaged(at=turn.now, life=life.id, step=current.step, stage="ready"))
+    elif answered.status == 20:
+        guard = life.plan.reversible_while
+        instead = guard.alternative_plan if guard is not None else None
+        _end(
+            turn,
+            life,
+            "failed",
+            f"phase {current.phase} is past the point of no return"
+            + (f"; the way forward is plan {instead}" if instead else ""),
+        )
+    else:
+        _park(turn, life, "reversibility_unknown", f"cannot tell before {current.phase}: {answered.detail}")
+
+
+def _order(turn: Turn, life: Life, current: Current, *, attempt: int, doubts: int = 0) -> None:
+    first = not life.steps and not current.started
+    turn.emit(
+        e.StepOrdered(
+            at=turn.now,
+            life=life.id,
+            phase=current.phase,
+            step=current.step,
+            execution=life.executions + 1,
+            attempt=attempt,
+            doubts=doubts,
+            not_after=not_after(turn, life) if first else None,
+        )
+    )
+
+
+def _watch_overdue(turn: Turn, life: Life, current: Current) -> None:
+    """A step that may not be interrupted is only ever told of (X9)."""
+    _, step = at_hand(life, current)
+    if step.interruptible() or current.overdue or turn.now < current.since + step.run.timeout:
+        return
+    turn.emit(e.StepOverdue(at=turn.now, life=life.id, step=current.step, execution=current.execution))
+    open_life_matter(turn, turn.state.lives[life.id], "step_overdue")
+
+
+def _ended(turn: Turn, life: Life, current: Current) -> None:
+    _, step = at_hand(life, current)
+    if current.outcome == "refused":
+        turn.emit(e.WaitBegan(at=turn.now, life=life.id, wait="refused"))
+    elif current.outcome == "exited" and current.status == 0 and current.expect_matched:
+        _took_effect(turn, life, current, by="run")
+    else:
+        _attempt_failed(turn, life, current, step, _why_failed(current))
+
+
+def _why_failed(current: Current) -> str:
+    if current.outcome == "unstarted":
+        return current.detail or "it could not be started"
+    if current.status == 0:
+        return "exit 0, but its output is not what `expect` wants"
+    return f"exit {current.status}" + (f": {current.detail}" if current.detail else "")
+
+
+def _doubt(turn: Turn, life: Life, current: Current) -> None:
+    """X4: a crash, a timeout or a stop left us not knowing."""
+    _, step = at_hand(life, current)
+    if current.outcome == "stopped" and life.abort is not None:
+        _end(turn, life, "aborted", f"step {step.name} was stopped and is in doubt")
+    elif not current.tree_gone:
+        _park(turn, life, "in_doubt", f"processes of step {step.name} could not be shown gone")
+    elif current.outcome == "in_doubt" and step.repeatable and current.doubts < MOST_DOUBTS:
+        _again(turn, life, current)
+    elif step.probe is not None:
+        turn.emit(e.StepStaged(at=turn.now, life=life.id, step=step.name, stage="probing"))
+    elif current.outcome == "timed_out" and step.repeatable:
+        _attempt_failed(turn, life, current, step, "timed out")
+    else:
+        why = "timed out" if current.outcome == "timed_out" else current.detail or "no outcome was found"
+        _park(turn, life, "in_doubt", f"step {step.name}: {why}")
+
+
+def _again(turn: Turn, life: Life, current: Current) -> None:
+    if life.abort is not None:
+        _end(turn, life, "aborted", f"aborted; step {current.step} is in doubt")
+    elif life.held is None:
+        _order(turn, life, current, attempt=current.attempt, doubts=current.doubts + 1)
+
+
+def _probed(turn: Turn, life: Life, current: Current) -> None:
+    _, step = at_hand(life, current)
+    answered = life.checks.get(f"probe/{current.execution}")
+    if answered is None:
+        return
+    if answered.status == 0:
+        _took_effect(turn, life, current, by="probe")
+    elif answered.status == 20 and current.outcome == "timed_out":
+        _attempt_failed(turn, life, current, step, "timed out, and the probe says not done")
+    elif answered.status == 20 and current.doubts < MOST_DOUBTS:
+        _again(turn, life, current)
+    else:
+        why = "in doubt too often" if answered.status == 20 else f"its probe cannot tell ({answered.detail})"
+        _park(turn, life, "in_doubt", f"step {step.name}: {why}")
+
+
+def _took_effect(turn: Turn, life: Life, current: Current, *, by: str) -> None:
+    """Done, by its exit, its probe or a person: `verify` still has to hold (X4, X6)."""
+    _, step = at_hand(life, current)
+    if step.verify is None:
+        settle(turn, life, current, "done", by=by)
+        return
+    turn.emit(
+        e.StepStaged(
+            at=turn.now,
+            life=life.id,
+            step=step.name,
+            stage="verifying",
+            until=turn.now + step.verify.within,
+            detail=by,
+        )
+    )
+
+
+def _verified(turn: Turn, life: Life, current: Current) -> None:
+    _, step = at_hand(life, current)
+    answered = life.checks.get(f"step/{current.execution}")
+    if answered is None or answered.at < current.since:
+        return
+    if answered.answer == "pass":
+        settle(turn, life, current, "done", by=current.detail)
+    else:
+        _attempt_failed(turn, life, current, step, f"exit 0, but not verified: {answered.detail}")
+
+
+def _attempt_failed(turn: Turn, life: Life, current: Current, step: Step, why: str) -> None:
+    if current.attempt < step.attempts and life.abort is None:
+        wait = min(step.backoff * 2 ** (current.attempt - 1), LONGEST_BACKOFF)
+        turn.emit(
+            e.StepStaged(
+                at=turn.now,
+                life=life.id,
+                step=step.name,
+                stage="backing_off",
+                until=turn.now + wait,
+                detail=why,
+            )
+        )
+        return
+    phase = current.phase
+    settle(turn, life, current, "failed", by="run", detail=why)
+    life = turn.state.lives[life.id]
+    if life.verified is not None:
+        turn.emit(e.CleanupFailed(at=turn.now, life=life.id, detail=f"{phase}: {step.name}: {why}"))
+        open_life_matter(turn, turn.state.lives[life.id], "cleanup_failed", f"{step.name}: {why}")
+    else:
+        _end(turn, life, "failed", f"phase {phase}, step {step.name}: {why}")
+
+
+def settle(
+    turn: Turn, life: Life, current: Current, result: e.StepResult, *, by: str, detail: str = ""
+) -> None:
+    turn.emit(
+        e.StepSettled(
+            at=turn.now,
+            life=life.id,
+            phase=current.phase,
+            step=current.step,
+            result=result,
+            by=by,
+            attempts=max(current.attempt, 1),
+            executions=current.ran,
+            detail=detail,
+        )
+    )
+
+
+# Ends
+
+
+def _end(turn: Turn, life: Life, end: e.BadEnd, detail: str) -> None:
+    gone = life.current is None or life.current.tree_gone
+    turn.emit(e.LifeEnded(at=turn.now, life=life.id, end=end, detail=detail, processes_gone=gone))
+    ended = turn.state.lives[life.id]
+    open_life_matter(turn, ended, end, detail)
+    tell(turn, ended, f"{life.plan.name}: {end} ({life.id})", detail)
+
+
+def _finish(turn: Turn, life: Life) -> None:
+    """Verified, cleaned up, and the restored release known (D6)."""
+    if life.plan.release is not None and "restored/release" not in life.checks:
+        return
+    took = life.verified - life.decided if life.verified and life.decided is not None else 0
+    detail = f"verified {wording.span(took)} after the decision"
+    turn.emit(e.LifeEnded(at=turn.now, life=life.id, end="verified", detail=detail))
+    if life.cleanup_failed is None:
+        resolve_matter(turn, f"life/{life.id}", "verified")
+    tell(turn, life, f"{life.plan.name}: rolled back and verified ({life.id})", detail)
+
+
+# Facts
+
+
+def step_began(turn: Turn, signal: StepBegan) -> None:
+    life = turn.life(signal.life)
+    current = life.current if life is not None else None
+    if life is None or current is None or current.execution != signal.execution or current.started:
+        return
+    turn.emit(e.StepStarted(at=turn.now, life=life.id, step=current.step, execution=signal.execution))
+    rolled_back(turn, life)
+
+
+def rolled_back(turn: Turn, life: Life) -> None:
+    """The first step started: the rollout it undoes is over (W9)."""
+    rollout = turn.state.rollouts.get(life.plan.name)
+    if rollout is not None and rollout.id == life.rollout and rollout.state == "open":
+        turn.emit(e.RolloutRolledBack(at=turn.now, rollout=rollout.id, plan=rollout.plan, life=life.id))
+
+
+def step_exited(turn: Turn, signal: StepExited) -> None:
+    life = turn.life(signal.life)
+    current = life.current if life is not None else None
+    if life is None or current is None or current.execution != signal.execution:
+        return
+    if current.stage != "running":
+        return
+    turn.emit(
+        e.StepEnded(
+            at=turn.now,
+            life=life.id,
+            step=current.step,
+            execution=signal.execution,
+            outcome=signal.outcome,
+            status=signal.status,
+            detail=signal.detail,
+            output=signal.output,
+            output_bytes=signal.output_bytes,
+            expect_matched=signal.expect_matched,
+            tree_gone=signal.tree_gone,
+        )
+    )
+    if signal.outcome not in ("refused", "unstarted"):
+        rolled_back(turn, life)
+
+
+def check_answered(turn: Turn, signal: CheckAnswered) -> None:
+    """Only an answer that is still wanted is recorded."""
+    for effect in wanted(turn.state):
+        if isinstance(effect, RunCheck) and effect.key == signal.check:
+            _, life, _ = signal.check.split("/", 2)
+            turn.emit(
+                e.CheckAnswered(
+                    at=turn.now,
+                    life=life,
+                    check=signal.check,
+                    name=effect.check.name,
+                    answer=signal.answer,
+                    status=signal.status,
+                    detail=signal.detail,
+                    output=signal.output,
+                )
+            )
+            return
+
+
+# Effects
+
+
+def wanted(state: State) -> Iterator[Effect]:
+    """What the open lives need done, from their state alone."""
+    instance = state.config.instance if state.config is not None else ""
+    for life in state.lives.values():
+        if life.ended is not None:
+            continue
+        if life.began is None:
+            if life.state == "checking":
+                for slot, check in checks_wanted(life):
+                    if slot not in life.checks:
+                        yield _check(life, slot, check, instance)
+        elif life.current is not None:
+            yield from _step_effects(life, life.current, instance)
+        elif life.verified is not None:
+            if life.plan.release is not None and "restored/release" not in life.checks:
+                check = Check("release", run=life.plan.release)
+                yield _check(life, "restored/release", check, instance)
+        elif life.verification is not None and life.held is None and life.parked is None:
+            for check, at in verification.checks_due(life, life.verification):
+                yield _check(life, f"verify/{check.name}", check, instance, not_before=at)
+
+
+def _step_effects(life: Life, current: Current, instance: str) -> Iterator[Effect]:
+    phase, step = at_hand(life, current)
+    env = environment(life, instance, phase, step, current)
+    match current.stage:
+        case "guarding" if f"guard/{phase.name}" not in life.checks:
+            guard = life.plan.reversible_while
+            if guard is not None:
+                check = Check("reversible_while", run=guard.run)
+                yield _check(life, f"guard/{phase.name}", check, instance)
+        case "running":
+            yield RunStep(
+                life=life.id,
+                execution=current.execution,
+                phase=phase.name,
+                step=step.name,
+                plan_hash=life.plan.hash,
+                run=step.run,
+                env=env,
+                interruptible=step.interruptible(),
+                expect=step.expect,
+                not_after=current.not_after,
+            )
+            if life.abort == "now":
+                yield StopStep(life.id, current.execution)
+        case "probing" if f"probe/{current.execution}" not in life.checks and step.probe is not None:
+            check = Check(f"{step.name} probe", run=step.probe)
+            yield RunCheck(_key(life, f"probe/{current.execution}"), check, life.plan.hash, env)
+        case "verifying" if step.verify is not None:
+            answered = life.checks.get(f"step/{current.execution}")
+            if answered is None or answered.at < current.since:
+                check = Check(f"{step.name} verify", query=step.verify.query)
+                key = _key(life, f"step/{current.execution}")
+                yield RunCheck(key, check, life.plan.hash, env, until=current.until)
+
+
+def _key(life: Life, slot: str) -> str:
+    return f"check/{life.id}/{slot}"
+
+
+def _check(life: Life, slot: str, check: Check, instance: str, *, not_before: Ms = 0) -> RunCheck:
+    env = environment(life, instance)
+    return RunCheck(_key(life, slot), check, life.plan.hash, env, not_before)
+
+
+def environment(
+    life: Life,
+    instance: str,
+    phase: Phase | None = None,
+    step: Step | None = None,
+    current: Current | None = None,
+) -> dict[str, str]:
+    """What a script sees. Operator text and labels are values only, never names (X2)."""
+    first = life.firings[0] if life.firings else None
+    subjects = [found.labels for found in life.firings] or [life.subject]
+    deadline = (life.decided or life.opened) + life.plan.sla
+    env = {
+        "ROLLBACK_ID": life.id,
+        "ROLLBACK_INSTANCE": instance,
+        "ROLLBACK_PLAN": life.plan.name,
+        "ROLLBACK_TRIGGER": life.trigger,
+        "ROLLBACK_REASON": life.reason,
+        "ROLLBACK_VALUE": first.value if first is not None else "",
+        "ROLLBACK_THRESHOLD": first.limit if first is not None else "",
+        "ROLLBACK_SUBJECTS": json.dumps(subjects, sort_keys=True),
+        "ROLLBACK_ROLLOUT": life.rollout or "",
+        "ROLLBACK_PREVIOUS_VERSION": life.previous or "",
+        "ROLLBACK_NEXT_VERSION": life.next or "",
+        "ROLLBACK_DEADLINE": str(deadline // 1000),
+        "ROLLBACK_REHEARSAL": "0",
+        "ROLLBACK_VERBOSE": "1" if current is not None and current.attempt > 1 else "0",
+    }
+    if phase is not None and step is not None and current is not None:
+        env["ROLLBACK_PHASE"] = phase.name
+        env["ROLLBACK_STEP"] = step.name
+        env["ROLLBACK_ATTEMPT"] = str(current.attempt)
+    return {**life.plan.env, **env}
+
+
+def alarms(life: Life) -> Iterator[Ms]:
+    if life.ended is not None or life.began is None:
+        return
+    current = life.current
+    if current is not None and current.until is not None:
+        yield current.until
+    if current is not None and current.stage == "running":
+        yield current.since + at_hand(life, current)[1].run.timeout
+    if life.verification is not None:
+        yield life.verification.deadline
+    if life.expires is not None:
+        yield life.expires

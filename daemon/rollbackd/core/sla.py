@@ -1,0 +1,75 @@
+"""The clock from the decision to verified, and what its breach means (S1, S2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollbackd.core import events as e
+from rollbackd.core import wording
+from rollbackd.core.ladder import open_matter, resolve_matter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rollbackd.core.model import Ms
+    from rollbackd.core.state import Life, State
+    from rollbackd.core.turn import Turn
+
+LEVELS: dict[int, tuple[Ms, Ms]] = {
+    2: (30 * 60_000, 20 * 60_000),
+    3: (15 * 60_000, 10 * 60_000),
+    4: (10 * 60_000, 5 * 60_000),
+}
+"""Level → (SLA, target), S1."""
+
+CONSEQUENCES: dict[int, str] = {
+    2: "review the plan",
+    3: "incident review required",
+    4: "executive review required",
+}
+
+
+def deadline(life: Life) -> Ms | None:
+    """When the SLA is breached; None where its clock does not run."""
+    if life.decided is None or life.began is None or life.verified is not None:
+        return None
+    return life.decided + life.plan.sla
+
+
+def progress(turn: Turn) -> None:
+    for life in list(turn.state.lives.values()):
+        at = deadline(life)
+        if at is None or life.sla_breached or turn.now < at:
+            continue
+        consequence = CONSEQUENCES[life.plan.level]
+        turn.emit(e.SlaBreached(at=turn.now, life=life.id, sla=life.plan.sla, consequence=consequence))
+        open_matter(
+            turn,
+            "sla",
+            life.id,
+            "sla",
+            title=f"{life.plan.name}: SLA of {wording.span(life.plan.sla)} breached ({life.id})",
+            text=(
+                f"The rollback is {life.shown()} and not verified. Level {life.plan.level}: {consequence}.\n"
+                f"Owner: {life.plan.owner}"
+            ),
+            labels=wording.life_labels(turn.config, life),
+            annotations=wording.life_annotations(life),
+            life=life.id,
+            plan=life.plan.name,
+        )
+    for key, matter in list(turn.state.matters.items()):
+        if matter.kind == "sla" and _settled(turn.state, matter.life or ""):
+            resolve_matter(turn, key, "the rollback is over")
+
+
+def _settled(state: State, life_id: str) -> bool:
+    life = state.lives.get(life_id)
+    return life is None or life.verified is not None or life.resolution is not None
+
+
+def alarms(state: State) -> Iterator[Ms]:
+    for life in state.lives.values():
+        at = deadline(life)
+        if at is not None and not life.sla_breached:
+            yield at

@@ -1,0 +1,191 @@
+"""Soft state: the watches and what is waiting on them. Never journalled, rebuilt by asking."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from rollbackd.core import events as e
+from rollbackd.core.state import Seen
+from rollbackd.core.windows import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rollbackd.core.model import Condition, Ms, Trigger, Verdict
+    from rollbackd.core.state import Life, State
+    from rollbackd.core.windows import Applied
+
+
+class Judged(Struct, frozen=True):
+    """A window was judged: for the metrics and the live view."""
+
+    trigger: str
+    group: str
+    end: Ms
+    counts: dict[Verdict, int]
+    lag: Ms  # from the window's end to its verdict
+
+
+class Recovery:
+    """How far one firing subject has recovered (S3)."""
+
+    __slots__ = ("breached", "run", "seen", "settled")
+
+    def __init__(self, settled: Ms) -> None:
+        self.settled = settled  # windows that begin here or later count: Prometheus' time
+        self.run = 0
+        self.breached = False
+        self.seen: list[Seen] = []
+
+
+def watch_key(trigger: Trigger, *, recovery: bool = False) -> str:
+    return f"{trigger.name}@{trigger.fingerprint}{'/recovered' if recovery else ''}"
+
+
+class Soft:
+    """The watches by key, with the alarm clock of their polls."""
+
+    def __init__(self) -> None:
+        self.skew: Ms = 0
+        self.skew_known = False
+        self.watches: dict[str, Watch] = {}
+        self.candidates: dict[tuple[str, str], Ms] = {}  # (trigger, subject) → seen at
+        self.recoveries: dict[tuple[str, str, str], Recovery] = {}  # (life, trigger, subject)
+        self.reached: dict[str, Ms] = {}  # plan → end of the window that nearly satisfied it (D9)
+        self.judged: list[Judged] = []
+        self.unreachable_since: Ms | None = None
+        self.unreachable_why = ""
+        self.answered = False
+        self._alarms: list[tuple[Ms, str]] = []
+        self._by_name: dict[str, list[Watch]] = {}
+        self._pinned: list[tuple[str, bool]] = []
+
+    def watch(self, trigger: Trigger, *, recovery: bool = False) -> Watch | None:
+        return self.watches.get(watch_key(trigger, recovery=recovery and trigger.recovered is not None))
+
+    def sync_lives(self, state: State, now: Ms) -> None:
+        """As `sync`, where only lives may have changed."""
+        pinned = [(life.id, life.verification is None) for life in state.lives.values()]
+        if pinned != self._pinned:
+            self.sync(state, now)
+
+    def sync(self, state: State, now: Ms) -> None:
+        """Have exactly the watches that the configuration and the open lives need."""
+        self._pinned = [(life.id, life.verification is None) for life in state.lives.values()]
+        wanted: dict[str, tuple[Trigger, Condition, Ms, int]] = {}
+        if state.config is not None and state.finish_only is None:
+            for trigger in state.config.triggers:
+                counting = state.counting.get(trigger.name)
+                since = counting.since if counting is not None else now
+                wanted[watch_key(trigger)] = (trigger, trigger.condition, since, 0)
+        for life in state.lives.values():
+            for trigger in _pinned(life):
+                reach = life.plan.verify_windows + 1
+                wanted.setdefault(watch_key(trigger), (trigger, trigger.condition, life.opened, reach))
+                if trigger.recovered is not None and life.verification is not None:
+                    since = life.verification.settled
+                    wanted[watch_key(trigger, recovery=True)] = (
+                        trigger,
+                        trigger.recovered,
+                        since,
+                        reach,
+                    )
+        for key in [key for key in self.watches if key not in wanted]:
+            del self.watches[key]
+        for key, (trigger, condition, since, reach) in wanted.items():
+            watch = self.watches.get(key)
+            if watch is None:
+                watch = Watch(key, trigger, condition, since + self.skew)
+                watch.usable_at = now
+                self.watches[key] = watch
+                self.alarm(watch, now)
+            watch.trigger = trigger
+            watch.reach = max(watch.reach, reach)
+        self._by_name = {}
+        for watch in self.watches.values():
+            self._by_name.setdefault(watch.trigger.name, []).append(watch)
+        self._sync_recoveries(state)
+
+    def _sync_recoveries(self, state: State) -> None:
+        wanted: dict[tuple[str, str, str], Ms] = {}
+        for life in state.lives.values():
+            if life.verification is not None and life.ended is None and life.verified is None:
+                for firing in life.firings:
+                    settled = life.verification.settled
+                    wanted[(life.id, firing.trigger, firing.subject)] = settled
+        for key in [key for key in self.recoveries if key not in wanted]:
+            del self.recoveries[key]
+        for key, settled in wanted.items():
+            if key not in self.recoveries:
+                self.recoveries[key] = Recovery(settled + self.skew)
+
+    def alarm(self, watch: Watch, due: Ms) -> None:
+        watch.due = due
+        heappush(self._alarms, (due, watch.key))
+
+    def due(self, now: Ms) -> Iterator[Watch]:
+        """The watches whose time to ask has come."""
+        while self._alarms and self._alarms[0][0] <= now:
+            due, key = heappop(self._alarms)
+            watch = self.watches.get(key)
+            if watch is not None and watch.due == due:
+                yield watch
+
+    def next_due(self) -> Ms | None:
+        while self._alarms:
+            due, key = self._alarms[0]
+            watch = self.watches.get(key)
+            if watch is not None and watch.due == due:
+                return due
+            heappop(self._alarms)
+        return None
+
+    def recover(self, state: State, watch: Watch, applied: Applied) -> None:
+        """Count this window for the lives that verify by this watch (S3)."""
+        for (life_id, name, subject), recovery in self.recoveries.items():
+            life = state.lives.get(life_id)
+            if life is None or name != watch.trigger.name:
+                continue
+            if self.watch(life.triggers[name], recovery=True) is not watch:
+                continue
+            verdict = applied.verdicts.get(subject)
+            if verdict is None:
+                if subject in watch.verdicts or watch.partial is not None:
+                    continue
+                verdict = "no_data"
+            if applied.end - watch.interval < recovery.settled:
+                continue
+            recovery.run = recovery.run + 1 if verdict == "ok" else 0
+            recovery.breached = recovery.breached or verdict == "breach"
+            recovery.seen = [*recovery.seen[-31:], Seen(applied.end, verdict)]
+
+    def follow(self, event: e.Event, state: State) -> None:
+        """What events mean for the streaks: what was counted before no longer counts (W13)."""
+        if isinstance(event, e.SubjectArmed):
+            self._forget(event.trigger, event.subject)
+        elif isinstance(event, e.LifeEnded):
+            for entry in state.disarmed.values():
+                if entry.life == event.life:
+                    self._forget(entry.trigger, entry.subject)
+        elif isinstance(event, e.TriggerCounted):
+            for watch in self.named(event.trigger):
+                watch.forget_streaks()
+
+    def _forget(self, trigger: str, subject: str) -> None:
+        for watch in self.named(trigger):
+            watch.streaks.pop(subject, None)
+
+    def named(self, trigger: str) -> list[Watch]:
+        return self._by_name.get(trigger, [])
+
+
+def _pinned(life: Life) -> list[Trigger]:
+    """Triggers that an open life needs judged, though the files may not name them any more (S3)."""
+    return [] if life.ended is not None and not life.holds_services else list(life.triggers.values())
+
+
+def no_floor(_subject: str) -> Ms:
+    return 0

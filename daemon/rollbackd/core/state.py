@@ -1,0 +1,418 @@
+"""Hard state: the fold of the journal, and nothing else (I12).
+
+All values are frozen; `fold.apply` makes new ones. Lives leave `State` once nothing about them is
+open: ended, services released, pages resolved.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from rollbackd.core.model import Action, Config, Ms, Plan, Rung, Trigger, Verdict
+
+LifeState = Literal[
+    "checking",
+    "waiting_veto",
+    "waiting_approval",
+    "waiting_lock",
+    "running",
+    "held",
+    "parked",
+    "verifying",
+    "verified",
+    "unverified",
+    "failed",
+    "aborted",
+    "stood_down",
+    "vetoed",
+    "expired",
+    "superseded",
+    "shadowed",
+    "notified",
+]
+End = Literal[
+    "verified",
+    "unverified",
+    "failed",
+    "aborted",
+    "stood_down",
+    "vetoed",
+    "expired",
+    "superseded",
+    "shadowed",
+    "notified",
+]
+
+BAD_ENDS: frozenset[str] = frozenset({"unverified", "failed", "aborted"})
+"""Ends that keep their services until a person resolves the life."""
+
+WaitKind = Literal["checking", "veto", "lock", "refused", "hold"]
+
+LoweringReason = Literal[
+    "max_action",
+    "paused",
+    "spent",
+    "no_previous",
+    "rate_limit",
+    "vetoed",
+    "brake",
+    "safety_check",
+    "irreversible",
+    "reversibility_unknown",
+    "no_rollout",
+    "rollout_ended",
+    "page_undelivered",
+    "no_fresh_breach",
+]
+
+
+class Lowering(Struct, frozen=True):
+    """Why an action is not what its trigger says (rule D2)."""
+
+    to: Action
+    reason: LoweringReason
+    detail: str
+
+
+class Seen(Struct, frozen=True):
+    """One judged window as evidence; `value` is the string Prometheus sent."""
+
+    end: Ms
+    verdict: Verdict
+    value: str | None = None
+
+
+class Firing(Struct, frozen=True):
+    """A subject that fired, with the windows its decision rested on."""
+
+    trigger: str
+    subject: str
+    labels: dict[str, str]
+    value: str
+    limit: str
+    began: Ms  # the start of the streak's first window: Prometheus' time
+    end: Ms  # the end of its last
+    streak: int
+    windows: tuple[Seen, ...]
+    left: bool = False  # seen `ok` while waiting (D10)
+
+
+class Answered(Struct, frozen=True):
+    """What a check answered, kept for the page and the report."""
+
+    name: str
+    answer: Literal["pass", "fail", "cannot_tell"]
+    at: Ms
+    status: int | None = None
+    detail: str = ""
+    output: str = ""
+
+
+class Approval(Struct, frozen=True):
+    by: str
+    channel: str
+    at: Ms
+    reasons: tuple[LoweringReason, ...]
+
+
+class Held(Struct, frozen=True):
+    by: str
+    at: Ms
+
+
+class Parked(Struct, frozen=True):
+    reason: Literal["in_doubt", "overrun", "reversibility_unknown"]
+    detail: str
+    at: Ms
+
+
+Stage = Literal["guarding", "ready", "running", "ended", "probing", "verifying", "backing_off", "doubtful"]
+Outcome = Literal["exited", "timed_out", "stopped", "refused", "unstarted", "in_doubt"]
+
+
+class Current(Struct, frozen=True):
+    """The step at hand. `execution` numbers directories, `attempt` what X6 counts."""
+
+    phase: str
+    step: str
+    began: Ms
+    stage: Stage
+    since: Ms
+    execution: int = 0
+    attempt: int = 0
+    doubts: int = 0  # runs again after a crash, not counted as attempts (X4)
+    until: Ms | None = None  # backing off: when to run again
+    not_after: Ms | None = None
+    started: bool = False
+    overdue: bool = False  # past its timeout and not to be interrupted (X9)
+    outcome: Outcome | None = None  # of the last execution
+    status: int | None = None
+    tree_gone: bool = True
+    expect_matched: bool = True
+    detail: str = ""
+    ran: tuple[int, ...] = ()  # the executions so far
+
+
+class StepRecord(Struct, frozen=True):
+    """A step that is behind us."""
+
+    phase: str
+    step: str
+    result: Literal["done", "failed", "skipped"]
+    by: str  # "run", "probe" or the person
+    began: Ms
+    ended: Ms
+    attempts: int
+    executions: tuple[int, ...]
+    detail: str = ""
+
+
+class Verification(Struct, frozen=True):
+    """S3. Windows that begin at `settled` or later count, and checks asked from then on."""
+
+    began: Ms
+    settled: Ms
+    deadline: Ms
+    interval: Ms
+    passes: dict[str, int] = {}  # consecutive passes of each check
+    asked: dict[str, int] = {}  # how often each was asked
+    last_asked: dict[str, Ms] = {}
+    warned: tuple[str, ...] = ()
+
+
+class Resolution(Struct, frozen=True):
+    by: str
+    channel: str
+    at: Ms
+    approach: str
+    description: str
+
+
+class Life(Struct, frozen=True):
+    """One rollback, from decision to end."""
+
+    id: str
+    plan: Plan
+    opened: Ms
+    state: LifeState
+    by: str  # "rollbackd", or the person who started it
+    top: Action  # what the triggers say (D1)
+    action: Action  # after D2
+    triggers: dict[str, Trigger] = {}
+    trigger: str = ""  # the one with the highest action
+    firings: tuple[Firing, ...] = ()
+    lowered: tuple[Lowering, ...] = ()
+    reason: str = ""
+    subject: dict[str, str] = {}  # given by the person who started it
+    from_step: str | None = None
+    rollout: str | None = None
+    previous: str | None = None
+    next: str | None = None
+    revision: int = 1
+    checks: dict[str, Answered] = {}
+    wait: WaitKind | None = None
+    wait_since: Ms = 0
+    wait_over: Ms | None = None  # the automatic wait has ended: D7 needs a window judged after this
+    veto_until: Ms | None = None
+    veto_passed: bool = False
+    expires: Ms | None = None
+    approval: Approval | None = None
+    blocked_by: str | None = None
+    held: Held | None = None
+    decided: Ms | None = None  # where the SLA clock starts (S1)
+    began: Ms | None = None
+    overrun_at: Ms | None = None  # X9; moved on by parked and held time, and by absence
+    executions: int = 0
+    current: Current | None = None
+    steps: tuple[StepRecord, ...] = ()
+    last_step_ended: Ms | None = None
+    parked: Parked | None = None
+    abort: Literal["asked", "now"] | None = None
+    verification: Verification | None = None
+    verified: Ms | None = None
+    cleanup_failed: str | None = None
+    sla_breached: bool = False
+    ended: Ms | None = None
+    end_detail: str = ""
+    holds_services: bool = False
+    processes_gone: bool = True
+    resolution: Resolution | None = None
+
+    def waits(self) -> bool:
+        """Decided on, not begun."""
+        return self.began is None and self.ended is None
+
+    def shown(self) -> LifeState:
+        """The state people see: an operator's hold shows once nothing runs."""
+        if self.held and self.ended is None and not self.step_running():
+            return "held"
+        return self.state
+
+    def step_running(self) -> bool:
+        return self.current is not None and self.current.stage == "running"
+
+    def present(self) -> tuple[Firing, ...]:
+        return tuple(firing for firing in self.firings if not firing.left)
+
+
+class Rollout(Struct, frozen=True):
+    """A change under watch (rule W9). The newest of each plan is kept."""
+
+    id: str
+    plan: str
+    previous: str
+    next: str
+    began: Ms
+    until: Ms
+    by: str
+    permit: str | None = None
+    state: Literal["open", "finished", "expired", "rolled_back"] = "open"
+    ended: Ms | None = None
+
+
+DisarmCause = Literal["fired", "standing", "first_window"]
+
+
+class Disarmed(Struct, frozen=True):
+    """A subject that may not fire (W8, W9, W13), and what is known of its way back."""
+
+    trigger: str
+    subject: str
+    cause: DisarmCause
+    at: Ms
+    life: str | None = None
+    end: End | None = None  # how that life ended
+    rearm: Literal["pending", "streak", "cooldown", "person"] = "streak"
+    cooldown: Ms = 0
+    life_ended: Ms | None = None
+    streak_ended: Ms | None = None
+    relapsed: bool = False
+    told: bool = False  # a standing or first-window breach was paged
+
+    @property
+    def key(self) -> str:
+        return f"{self.trigger}/{self.subject}"
+
+
+class Counting(Struct, frozen=True):
+    """From when a trigger's windows count (W13). `first`: its first judged window is still to come,
+    on a fresh journal."""
+
+    fingerprint: str
+    since: Ms
+    first: bool = False
+
+
+class Spent(Struct, frozen=True):
+    """A service whose rollback has run (D6)."""
+
+    life: str
+    plan: str
+    at: Ms
+    bad_release: str | None = None
+    restored_release: str | None = None
+
+
+class RateMark(Struct, frozen=True):
+    at: Ms
+    life: str
+    services: tuple[str, ...]
+
+
+class Paused(Struct, frozen=True):
+    by: str
+    at: Ms
+    comment: str
+    service: str | None = None
+    trigger: str | None = None
+    until: Ms | None = None
+
+
+class Acked(Struct, frozen=True):
+    by: str
+    channel: str
+    at: Ms
+    until: Ms
+
+
+MatterKind = Literal["life", "sla", "blind", "source", "breach", "relapse", "halt", "configuration"]
+
+
+class Matter(Struct, frozen=True):
+    """Something people must be told of, on a ladder, until it is resolved (rule E1)."""
+
+    key: str
+    kind: MatterKind
+    cause: str
+    title: str
+    text: str
+    ladder: tuple[Rung, ...]
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    opened: Ms
+    life: str | None = None
+    plan: str | None = None
+    trigger: str | None = None
+    rung: int = 0  # the next rung to reach
+    last_paged: tuple[Ms, ...] = ()  # for each rung reached
+    pages: int = 0
+    acked: Acked | None = None
+
+
+class Delivery(Struct, frozen=True):
+    """Where one page stands with one receiver."""
+
+    receiver: str
+    status: Literal["owed", "accepted", "refused"] = "owed"
+    reached: bool = False  # accepted at least once, so it is owed the resolution
+    tries: int = 0
+    again: Ms | None = None
+    detail: str = ""
+
+
+class PageState(Struct, frozen=True):
+    """A page that was promised: delivered, or still to be (I6)."""
+
+    id: str
+    matter: str | None
+    kind: Literal["page", "tell"]
+    status: Literal["firing", "resolved"]
+    alert: Literal["RollbackdRollback", "RollbackdBlind", "RollbackdSLABreach", "RollbackdHalt"]
+    dedup: str
+    title: str
+    text: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    at: Ms
+    deliveries: tuple[Delivery, ...]
+    life: str | None = None
+
+
+class State(Struct, frozen=True):
+    config: Config | None = None
+    finish_only: str | None = None  # why (J2)
+    started: Ms = 0
+    numbers: dict[str, int] = {}
+    rollout_numbers: dict[str, int] = {}
+    lives: dict[str, Life] = {}
+    rollouts: dict[str, Rollout] = {}
+    counting: dict[str, Counting] = {}
+    subject_counting: dict[str, Ms] = {}
+    disarmed: dict[str, Disarmed] = {}
+    spent: dict[str, Spent] = {}
+    rate: tuple[RateMark, ...] = ()
+    vetoed: dict[str, Ms] = {}  # plan → until when a veto lowers it (D2)
+    pauses: tuple[Paused, ...] = ()
+    matters: dict[str, Matter] = {}
+    pages: dict[str, PageState] = {}
+
+
+def holders(state: State, services: tuple[str, ...], but: str = "") -> tuple[Life, ...]:
+    """The lives that hold one of these services (rule D3)."""
+    return tuple(
+        life
+        for life in state.lives.values()
+        if life.holds_services and life.id != but and not set(life.plan.services).isdisjoint(services)
+    )

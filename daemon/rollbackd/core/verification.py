@@ -1,0 +1,113 @@
+"""Was it undone? By the metrics and the declared checks, never by an exit status (S3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollbackd.core import events as e
+from rollbackd.core.ladder import open_life_matter, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rollbackd.core.model import Check, Ms
+    from rollbackd.core.state import Firing, Life, Seen, Verification
+    from rollbackd.core.turn import Turn
+
+HAND_INTERVAL: Ms = 15_000
+"""How often checks of a life without triggers are asked."""
+
+
+def begin(turn: Turn, life: Life) -> None:
+    triggers = list(life.triggers.values())
+    interval = max((trigger.interval for trigger in triggers), default=HAND_INTERVAL)
+    settle = life.plan.settle
+    if settle is None:
+        settle = max((trigger.recovery().longest_range for trigger in triggers), default=0)
+    within = life.plan.verify_within
+    if within is None:
+        within = settle + 2 * max(life.plan.verify_windows, 1) * interval
+    began = life.last_step_ended if life.last_step_ended is not None else turn.now
+    turn.emit(
+        e.VerificationBegan(
+            at=turn.now,
+            life=life.id,
+            settled=began + settle,
+            deadline=began + within,
+            interval=interval,
+        )
+    )
+
+
+def progress(turn: Turn, life: Life, verification: Verification) -> None:
+    if _proven(turn, life, verification):
+        turn.emit(e.RollbackVerified(at=turn.now, life=life.id, windows=_evidence(turn, life)))
+        tell(turn, life, f"{life.plan.name}: recovery verified ({life.id})", "")
+    elif turn.now >= verification.deadline:
+        missing = "; ".join(_missing(turn, life, verification)) or "nothing to verify it by"
+        turn.emit(e.LifeEnded(at=turn.now, life=life.id, end="unverified", detail=missing))
+        open_life_matter(turn, turn.state.lives[life.id], "unverified", missing)
+        tell(turn, life, f"{life.plan.name}: recovery not proven ({life.id})", missing)
+
+
+def _proven(turn: Turn, life: Life, verification: Verification) -> bool:
+    checks = [check for check in life.plan.verification if check.on_fail == "fail"]
+    subjects = _subjects(life)
+    if not checks and not subjects:
+        return False
+    return not any(True for _ in _missing(turn, life, verification))
+
+
+def _subjects(life: Life) -> tuple[Firing, ...]:
+    """The firing subjects that must recover; `verify_windows: 0` leaves it to the checks."""
+    return life.firings if life.plan.verify_windows else ()
+
+
+def _missing(turn: Turn, life: Life, verification: Verification) -> Iterator[str]:
+    """What is not proven yet, for people."""
+    for check in life.plan.verification:
+        passes = verification.passes.get(check.name, 0)
+        if check.on_fail == "fail" and passes < wanted_passes(life, check):
+            yield f"check {check.name} passed {passes} of {wanted_passes(life, check)} times"
+    for found in _subjects(life):
+        recovery = turn.soft.recoveries.get((life.id, found.trigger, found.subject))
+        run = recovery.run if recovery is not None else 0
+        if run >= life.plan.verify_windows:
+            continue
+        if recovery is None or recovery.breached or not _substitute(turn, life, found, verification):
+            subject = " ".join(f"{k}={v}" for k, v in found.labels.items())
+            who = f"{found.trigger}{{{subject}}}" if subject else found.trigger
+            yield f"{who} was ok in {run} of {life.plan.verify_windows} windows"
+
+
+def _substitute(turn: Turn, life: Life, found: Firing, verification: Verification) -> bool:
+    """A subject that is gone or lacks traffic proves nothing; a declared query does instead."""
+    watch = turn.soft.watch(life.triggers[found.trigger], recovery=True)
+    verdict = watch.verdicts.get(found.subject, "no_data") if watch is not None else "no_data"
+    if verdict in ("ok", "breach"):
+        return False
+    return any(
+        check.query is not None and verification.passes.get(check.name, 0) >= max(life.plan.verify_windows, 1)
+        for check in life.plan.verification
+    )
+
+
+def wanted_passes(life: Life, check: Check) -> int:
+    return check.windows if check.windows is not None else max(life.plan.verify_windows, 1)
+
+
+def checks_due(life: Life, verification: Verification) -> Iterator[tuple[Check, Ms]]:
+    """The checks to ask, each interval after `settle`, until verified; with when (steady)."""
+    for check in life.plan.verification:
+        asked = verification.last_asked.get(check.name)
+        at = verification.settled if asked is None else asked + verification.interval
+        yield check, max(at, verification.settled)
+
+
+def _evidence(turn: Turn, life: Life) -> dict[str, tuple[Seen, ...]]:
+    evidence: dict[str, tuple[Seen, ...]] = {}
+    for found in life.firings:
+        recovery = turn.soft.recoveries.get((life.id, found.trigger, found.subject))
+        if recovery is not None:
+            evidence[f"{found.trigger}/{found.subject}"] = tuple(recovery.seen)
+    return evidence

@@ -1,0 +1,312 @@
+"""The streaks of one watch, window by window, in order (W4, W5, W6, W13, W14).
+
+Soft state: a function of Prometheus' own history, rebuilt from it after a restart. A `Watch` is one
+condition of one trigger, asked each interval; its windows are judged strictly in order, so what is
+unreachable is asked again before anything later counts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from rollbackd.core.judging import Judgement, judge, window_queries
+from rollbackd.core.signals import Unreachable
+from rollbackd.core.state import Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rollbackd.core.effects import WindowQuery
+    from rollbackd.core.model import Condition, Ms, Trigger, Verdict
+    from rollbackd.core.signals import QueryAnswer
+
+ABSENT_AFTER: Ms = 5 * 60_000
+"""W5: how long every subject may be gone before the trigger is blind (at least)."""
+
+EVIDENCE = 64
+"""At most this many windows of a streak are kept as evidence."""
+
+
+class Streak:
+    """The run of breaches of one subject. `count` holds only windows that count (W13)."""
+
+    __slots__ = ("began", "count", "end", "gone", "kept", "seen")
+
+    def __init__(self, began: Ms) -> None:
+        self.began = began
+        self.count = 0
+        self.kept = 0
+        self.gone = 0
+        self.end: Ms = 0
+        self.seen: list[Seen] = []
+
+
+class Applied:
+    """What one judged window did to the streaks."""
+
+    __slots__ = ("counts", "end", "ended", "grown", "retired", "verdicts")
+
+    def __init__(self, end: Ms) -> None:
+        self.end = end
+        self.verdicts: dict[str, Verdict] = {}
+        self.counts: dict[Verdict, int] = {}
+        self.grown: list[str] = []  # subjects whose streak this window's breach made longer
+        self.ended: list[str] = []  # subjects whose streak it ended
+        self.retired: list[str] = []
+
+
+class Partial:
+    """A window some of whose subjects wait for their decisive samples (W14)."""
+
+    __slots__ = ("end", "tries", "waiting")
+
+    def __init__(self, end: Ms, waiting: list[str], tries: int) -> None:
+        self.end = end
+        self.waiting = waiting
+        self.tries = tries
+
+
+class Watch:
+    """One condition, its poll and its streaks. Owned by the engine; mutable on purpose."""
+
+    def __init__(self, key: str, trigger: Trigger, condition: Condition, since: Ms) -> None:
+        self.key = key
+        self.trigger = trigger
+        self.condition = condition
+        self.queries: tuple[WindowQuery, ...] = window_queries(condition)
+        self.since = since  # windows that begin earlier are of no interest to anybody
+        self.reach = 2 * trigger.windows  # windows: a streak and its keep budget (W6)
+        self.streaks: dict[str, Streak] = {}
+        self.verdicts: dict[str, Verdict] = {} if trigger.per else {"": "no_data"}
+        self.judged: Ms = 0  # the end of the last judged window
+        self.judged_at: Ms = 0  # steady
+        self.unreachable: tuple[Ms, str] | None = None  # steady, since when, and why
+        self.failed_at: Ms = 0  # steady: the newest ask that got no answer
+        self.problem: str | None = None  # why the last judged window was unusable
+        self.usable_at: Ms = 0  # steady: the last window that told anything
+        self.pilot = ""  # the subject whose samples are timed (W14)
+        self.newest_sample = 0.0  # seconds, Prometheus' time
+        self.gaps = 0  # successive gaps between its samples longer than the interval
+        self.partial: Partial | None = None
+        # polling
+        self.asked: Ms = 0
+        self.inflight: set[Ms] = set()
+        self.backfilling: tuple[Ms, Ms] | None = None
+        self.answers: dict[Ms, tuple[QueryAnswer, ...]] = {}
+        self.retry: tuple[Ms, Ms] | None = None  # (end, steady)
+        self.tries = 0
+        self.due: Ms = 0
+
+    @property
+    def interval(self) -> Ms:
+        return self.trigger.interval
+
+    def window_before(self, prom: Ms) -> Ms:
+        """The end of the newest window that had ended by Prometheus' time `prom` (W1)."""
+        align, interval = self.trigger.align, self.interval
+        return (prom - align) // interval * interval + align
+
+    # Judging
+
+    def apply(
+        self, end: Ms, answers: tuple[QueryAnswer, ...], index: int, now: Ms, floor: Callable[[str], Ms]
+    ) -> Applied | Unreachable:
+        """Judge the window that ends at `end`.
+
+        Subjects without their decisive samples stay in `partial`; judging the same window again
+        completes them. `floor(subject)` is where its windows begin to count (Prometheus' time).
+        """
+        judgement = judge(self.condition, answers, index, end - self.interval)
+        if isinstance(judgement, Unreachable):
+            return judgement
+        applied = Applied(end)
+        verdicts = self._complete(judgement)
+        tries = 0
+        if self.partial is not None:
+            verdicts = {subject: verdicts.get(subject, "no_data") for subject in self.partial.waiting}
+            tries = self.partial.tries + 1
+        waiting = [subject for subject in verdicts if subject in judgement.uncovered]
+        for subject in waiting:
+            del verdicts[subject]
+        self.partial = Partial(end, waiting, tries) if waiting else None
+        self._notice_gaps(judgement)
+        self._take(applied, verdicts, judgement, floor)
+        self._finish(applied, now)
+        return applied
+
+    def close_partial(self, now: Ms, floor: Callable[[str], Ms]) -> Applied | None:
+        """The time for late samples is over: what still waits is `no_data` (W14)."""
+        if self.partial is None:
+            return None
+        applied = Applied(self.partial.end)
+        verdicts: dict[str, Verdict] = dict.fromkeys(self.partial.waiting, "no_data")
+        self.partial = None
+        self._take(applied, verdicts, Judgement(), floor)
+        self._finish(applied, now)
+        return applied
+
+    def miss(self, end: Ms, now: Ms, floor: Callable[[str], Ms]) -> Applied:
+        """A window that was never answered: `no_data` for everyone (W6)."""
+        applied = Applied(end)
+        self._take(applied, self._complete(Judgement()), Judgement(), floor)
+        self._finish(applied, now)
+        return applied
+
+    def forget_streaks(self) -> None:
+        """More windows were lost than a streak can keep."""
+        self.streaks.clear()
+
+    def _complete(self, judgement: Judgement) -> dict[str, Verdict]:
+        """The judgement's verdicts, and one for every known subject it does not speak of."""
+        verdicts = judgement.verdicts
+        self.problem = judgement.problem
+        silent: Verdict = "no_data" if judgement.problem is None else "unknown"
+        for known in (self.verdicts, self.streaks):
+            for subject in known:
+                if subject not in verdicts:
+                    verdicts[subject] = silent
+        return verdicts
+
+    def _take(
+        self,
+        applied: Applied,
+        verdicts: dict[str, Verdict],
+        judgement: Judgement,
+        floor: Callable[[str], Ms],
+    ) -> None:
+        streaks, policy = self.streaks, self.trigger.no_data
+        for subject, verdict in verdicts.items():
+            if verdict == "ok":
+                if subject in streaks:
+                    del streaks[subject]
+                    applied.ended.append(subject)
+            elif verdict == "breach":
+                self._grow(applied, subject, verdict, judgement.value(subject), floor)
+            elif verdict == "low_traffic" or policy == "keep":
+                self._keep(applied, subject, verdict)
+            elif policy == "breach":
+                self._grow(applied, subject, verdict, None, floor)
+            elif subject in streaks:  # reset, ok
+                del streaks[subject]
+                applied.ended.append(subject)
+        applied.verdicts = verdicts
+
+    def _grow(
+        self,
+        applied: Applied,
+        subject: str,
+        verdict: Verdict,
+        value: str | None,
+        floor: Callable[[str], Ms],
+    ) -> None:
+        begin = applied.end - self.interval
+        if begin < floor(subject):
+            return
+        streak = self.streaks.get(subject)
+        if streak is None:
+            streak = self.streaks[subject] = Streak(begin)
+        streak.count += 1
+        streak.end = applied.end
+        self._remember(streak, applied.end, verdict, value)
+        applied.grown.append(subject)
+
+    def _keep(self, applied: Applied, subject: str, verdict: Verdict) -> None:
+        streak = self.streaks.get(subject)
+        if streak is None:
+            return
+        streak.kept += 1
+        if streak.kept > self.trigger.windows:
+            del self.streaks[subject]
+            applied.ended.append(subject)
+        else:
+            self._remember(streak, applied.end, verdict, None)
+
+    def _remember(self, streak: Streak, end: Ms, verdict: Verdict, value: str | None) -> None:
+        if len(streak.seen) >= EVIDENCE:
+            del streak.seen[0]
+        streak.seen.append(Seen(end, verdict, value))
+
+    def _finish(self, applied: Applied, now: Ms) -> None:
+        counts = applied.counts
+        for verdict in applied.verdicts.values():
+            counts[verdict] = counts.get(verdict, 0) + 1
+        if counts.get("breach") or counts.get("ok") or counts.get("low_traffic"):
+            self.usable_at = now
+        self._retire(applied)
+        self.judged = max(self.judged, applied.end)
+        self.judged_at = now
+
+    def _retire(self, applied: Applied) -> None:
+        """Forget subjects that are gone and have no streak (W5)."""
+        verdicts = self.verdicts
+        verdicts.update(applied.verdicts)
+        if not self.trigger.per:
+            return
+        if "no_data" not in applied.counts and "unknown" not in applied.counts:
+            return
+        for subject, verdict in applied.verdicts.items():
+            streak = self.streaks.get(subject)
+            if verdict != "no_data":
+                if streak is not None:
+                    streak.gone = 0
+                continue
+            if streak is not None:
+                streak.gone += 1
+                if streak.gone <= self.reach:
+                    continue
+                del self.streaks[subject]
+            del verdicts[subject]
+            applied.retired.append(subject)
+
+    def _notice_gaps(self, judgement: Judgement) -> None:
+        """Targets scraped less often than the interval leave windows without a sample (W14).
+
+        One subject is followed as the pilot: two gaps in a row are no missed scrape.
+        """
+        if self.pilot not in judgement.newest:
+            self.pilot = next(iter(judgement.newest), "")
+            self.newest_sample = 0
+            self.gaps = 0
+        text = judgement.newest.get(self.pilot)
+        newest = float(text) if text is not None else 0.0
+        if newest > self.newest_sample:
+            if self.newest_sample:
+                gap = (newest - self.newest_sample) * 1000
+                self.gaps = self.gaps + 1 if gap > 1.1 * self.interval else 0
+            self.newest_sample = newest
+
+    # Looking
+
+    def verdict_after(self, subject: str, at: Ms) -> Verdict | None:
+        """The verdict of the newest window, if it was judged after `at` (steady); else None.
+
+        `unknown` where Prometheus was asked since and did not answer.
+        """
+        late = self.partial is not None and subject in self.partial.waiting
+        if self.judged_at > at and not late:
+            return self.verdicts.get(subject, "no_data")
+        return "unknown" if self.failed_at > at else None
+
+    def satisfied(self, subject: str) -> bool:
+        """Whether the streak has as many breaches as the trigger wants (W4)."""
+        streak = self.streaks.get(subject)
+        return streak is not None and streak.count >= self.trigger.windows
+
+    def fresh(self, subject: str, prom: Ms) -> bool:
+        """W7: whether the last judged window ended less than two intervals and the delay ago."""
+        streak = self.streaks.get(subject)
+        return streak is not None and prom - streak.end < 2 * self.interval + self.trigger.delay
+
+    def longest(self) -> int:
+        return max((streak.count for streak in self.streaks.values()), default=0)
+
+    def blindness(self, now: Ms) -> tuple[Literal["sparse", "unusable", "absent"], str] | None:
+        """Why nothing has been seen for too long (W5, W14)."""
+        if self.gaps >= 2:
+            return "sparse", "its targets are scraped less often than its interval"
+        patience = max(ABSENT_AFTER, self.trigger.windows * self.interval)
+        if now - self.usable_at < patience:
+            return None
+        if self.problem is not None:
+            return "unusable", self.problem
+        return "absent", "no subject has had data"

@@ -1,0 +1,175 @@
+"""What people read: one line of what happened, then what to do about it.
+
+The order is the reader's at 3 a.m.: what you must do and by when · services, versions, cohorts ·
+value against limit · what happens if nobody acts · owner · runbook.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rollbackd.core.model import Config, Ms, Trigger
+    from rollbackd.core.state import Firing, Life
+
+
+def span(ms: Ms) -> str:
+    """A duration as the YAML writes it: `1h30m`, `45s`, `250ms`."""
+    if ms < 1000:
+        return f"{ms}ms"
+    seconds = ms // 1000
+    parts = [(seconds // 3600, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s")]
+    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
+
+
+def moment(ms: Ms) -> str:
+    """UTC, to the second."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def subjects(firings: tuple[Firing, ...], most: int = 5) -> str:
+    shown = [
+        "{" + ", ".join(f"{k}={v}" for k, v in firing.labels.items()) + "}"
+        for firing in firings[:most]
+        if firing.labels
+    ]
+    more = len(firings) - most
+    return " ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def reading(firing: Firing) -> str:
+    return f"{firing.trigger}: {firing.value} (limit {firing.limit}, {firing.streak} windows in a row)"
+
+
+def why_lowered(life: Life) -> str:
+    return "; ".join(lowering.detail for lowering in life.lowered)
+
+
+# What must be done, by the cause of the matter
+
+
+def todo(life: Life, cause: str) -> str:
+    name = life.id
+    match cause:
+        case "approval":
+            by = f" by {moment(life.expires)}" if life.expires else ""
+            return f"Decide{by}: `rollbackd approve {name}` rolls back, `rollbackd veto {name}` does not."
+        case "veto":
+            by = f" at {moment(life.veto_until)}" if life.veto_until else " once the veto window ends"
+            return f"{life.plan.name} rolls back by itself{by}. To stop it: `rollbackd veto {name}`."
+        case "expired":
+            return f"Nobody decided in time. If it is still bad: `rollbackd approve {name}`."
+        case "in_doubt":
+            step = life.current.step if life.current else ""
+            return (
+                f"Find out whether step {step} took effect, then "
+                f"`rollbackd confirm {name} {step} done|retry|skip -c …`."
+            )
+        case "overrun":
+            return (
+                f"It takes longer than its timeout. `rollbackd resume {name}` grants one more, "
+                f"`rollbackd abort {name}` ends it."
+            )
+        case "reversibility_unknown":
+            return (
+                f"Check the point of no return, then `rollbackd resume {name}` or `rollbackd abort {name}`."
+            )
+        case "step_overdue":
+            step = life.current.step if life.current else ""
+            return f"Step {step} is past its timeout and is never interrupted: look at it."
+        case "blocked":
+            return (
+                f"It waits for {life.blocked_by}: finish or resolve that one first "
+                f"(`rollbackd show {life.blocked_by}`)."
+            )
+        case "cleanup_failed":
+            return "The rollback is verified; its clean-up is not finished. Finish it by hand."
+        case "notified":
+            return "Nothing is undone automatically. Look at the service."
+        case _:
+            return (
+                f"Finish by hand, then `rollbackd resolve {name} --approach … --description …`; "
+                f"its services are kept until then. `rollbackd start {life.plan.name} --from STEP` goes on."
+            )
+
+
+def otherwise(life: Life, cause: str) -> str:
+    match cause:
+        case "approval":
+            return "If nobody acts: nothing is rolled back, and the ladder climbs on."
+        case "veto":
+            return "If nobody acts: the rollback begins."
+        case "notified" | "cleanup_failed":
+            return "If nobody acts: it stays as it is."
+        case _:
+            return "If nobody acts: no other rollback of these services can run, and the ladder climbs on."
+
+
+def life_title(life: Life, cause: str) -> str:
+    what = {
+        "approval": "approve a rollback?",
+        "veto": "rolls back soon",
+        "expired": "nobody decided",
+        "in_doubt": "a step is in doubt",
+        "overrun": "takes too long",
+        "reversibility_unknown": "may be past its point of no return",
+        "step_overdue": "a step is past its timeout",
+        "blocked": f"waits for {life.blocked_by}",
+        "cleanup_failed": "clean-up failed",
+        "notified": "breach, nothing to undo",
+        "failed": "rollback FAILED",
+        "aborted": "rollback aborted",
+        "unverified": "rollback ran, recovery is NOT proven",
+    }.get(cause, cause)
+    return f"{life.plan.name}: {what} ({life.id})"
+
+
+def life_text(life: Life, cause: str, detail: str = "") -> str:
+    lines = [todo(life, cause)]
+    services = f"Services: {', '.join(life.plan.services)}"
+    if life.next or life.previous:
+        services += f" · {life.next or '?'} → {life.previous or '?'}"
+    shown = subjects(life.firings)
+    lines.append(services + (f" · {shown}" if shown else ""))
+    lines += [reading(firing) for firing in life.firings[:5]]
+    if life.reason:
+        lines.append(f"Started by {life.by}: {life.reason}")
+    if detail:
+        lines.append(detail)
+    if life.lowered:
+        lines.append(f"Not automatic because: {why_lowered(life)}")
+    lines.append(otherwise(life, cause))
+    lines.append(f"Owner: {life.plan.owner}")
+    return "\n".join(lines)
+
+
+def life_labels(config: Config, life: Life) -> dict[str, str]:
+    """Labels of an alert about a life: the trigger's own may not replace the daemon's."""
+    trigger = life.triggers.get(life.trigger)
+    labels = dict(trigger.labels) if trigger is not None else {}
+    labels.update(
+        instance=config.instance,
+        plan=life.plan.name,
+        service=",".join(life.plan.services),
+        trigger=life.trigger,
+        severity=trigger.severity if trigger is not None else "critical",
+    )
+    return labels
+
+
+def life_annotations(life: Life) -> dict[str, str]:
+    trigger = life.triggers.get(life.trigger)
+    return {**(trigger.annotations if trigger is not None else {}), "rollback": life.id}
+
+
+def trigger_labels(config: Config, trigger: Trigger) -> dict[str, str]:
+    plan = config.plan(trigger.plan)
+    return {
+        **trigger.labels,
+        "instance": config.instance,
+        "plan": trigger.plan,
+        "service": ",".join(plan.services) if plan is not None else "",
+        "trigger": trigger.name,
+        "severity": trigger.severity,
+    }
