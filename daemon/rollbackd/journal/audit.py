@@ -1,0 +1,53 @@
+"""Looks at a journal from outside, whether a daemon has it open or not. Never writes (rule E4).
+
+For the background verification, in pieces on a thread of its own, and for `rollbackd audit verify`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from rollbackd.core.record import Head, JournalBroken, VerifyResult
+from rollbackd.journal.chain import Walker
+from rollbackd.journal.table import check_format, walk
+
+
+def verify_file(
+    path: Path, origin: str, after: int = 0, upto: int | None = None, *, anchor: Head | None = None
+) -> VerifyResult:
+    """As `SqliteJournal.verify`. `origin` is the state directory's UUID.
+
+    A file that cannot be read as a journal is a result too: its first row is bad. FileNotFoundError:
+    there is none.
+    """
+    before = _stat(path)
+    if _log(path).exists():
+        return _verify(path, "mode=ro", origin, after, upto, anchor)
+    # Nobody has it open. SQLite would create a log and an index to read it, unless told that nothing
+    # changes; if a daemon started meanwhile, what was read may be half of a change.
+    result = _verify(path, "mode=ro&immutable=1", origin, after, upto, anchor)
+    if _log(path).exists() or _stat(path) != before:
+        return _verify(path, "mode=ro", origin, after, upto, anchor)
+    return result
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _stat(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _verify(
+    path: Path, mode: str, origin: str, after: int, upto: int | None, anchor: Head | None
+) -> VerifyResult:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=5)) as db:
+            check_format(db, path)
+            return walk(db, origin, after, upto, anchor)
+    except (sqlite3.DatabaseError, JournalBroken) as error:
+        return Walker(origin, None).result(after, f"{path}: {error}", bad=after + 1)

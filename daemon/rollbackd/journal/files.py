@@ -1,0 +1,55 @@
+"""Files that survive a power cut, and what a refused write means."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""What a write that had no room fails with; a file system that was remounted read-only counts too."""
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write a file whole or not at all, durably. OSError: it is as it was before."""
+    temporary = path.with_name(f".{path.name}.new")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        with open(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def no_room(directory: Path) -> bool:
+    """Whether the file system refuses to grow a file here now: full, over quota, or read-only.
+
+    SQLite says only "disk I/O error" where the reason is a quota or a read-only file system (15).
+    """
+    probe = directory / ".probe"
+    try:
+        if os.statvfs(directory).f_flag & os.ST_RDONLY:
+            return True
+        fd = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            probe.unlink()
+            os.pwrite(fd, bytes(65536), 0)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        return error.errno in NO_ROOM
+    return False
