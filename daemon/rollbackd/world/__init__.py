@@ -1,0 +1,1 @@
+"""Real I/O: Prometheus, processes, checks, receivers, clocks."""
