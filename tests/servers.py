@@ -251,8 +251,14 @@ class _Program:
         self.process.send_signal(number)
 
     def freeze(self) -> None:
-        """It accepts connections and answers nothing (SIGSTOP)."""
+        """It accepts connections and answers nothing (SIGSTOP); returns once every thread stands."""
         self._signal(signal.SIGSTOP)
+        wait_for(self._stands, what=f"{self.command()[0]} stopped")
+
+    def _stands(self) -> bool:
+        assert self.process is not None
+        states = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
+        return all(state.read_text().rpartition(")")[2].split()[0] == "T" for state in states)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
@@ -277,7 +283,10 @@ class _Program:
 
 
 class Prometheus(_Program):
-    """A real Prometheus. `url` stays the same over `kill()` and `start()`; so does its data."""
+    """A real Prometheus. `url` stays the same over `kill()` and `start()`; so does its data.
+
+    It scrapes for the first time about five seconds after each start: wait for what is to be seen.
+    """
 
     def __init__(self, folder: Path, scrape_interval: str, targets: Sequence[str]) -> None:
         super().__init__(folder / "prometheus.log", "/-/ready")

@@ -14,7 +14,7 @@ from msgspec import Struct
 from rollbackd.core import signals as s
 from rollbackd.core.effects import Effect
 from rollbackd.core.engine import Advance, Engine, Reply
-from rollbackd.core.record import JournalBroken, JournalFull
+from rollbackd.core.record import JournalFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -219,12 +219,10 @@ class Loop:
                 if down_since is None:
                     down_since = self._clock.now()
                     self._halt(str(full))
+                self.progressed_at = self._clock.now()  # stuck for a known reason is no hang
                 freed = self._world.free_reserve() or freed
                 await asyncio.sleep(RETRY_APPEND / 1000)
                 continue
-            except JournalBroken as broken:
-                self._halt(str(broken))
-                raise
             if down_since is not None:
                 down = self._clock.now() - down_since
                 self.post(s.JournalRecovered(self.halted or "", down, reserve_freed=freed))

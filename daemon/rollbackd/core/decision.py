@@ -52,12 +52,16 @@ def progress(turn: Turn) -> None:
     if not turn.soft.candidates:
         return
     plans: dict[str, list[tuple[Watch, str]]] = {}
+    overdue: dict[Ms, set[str]] = {}
     for (name, subject), since in list(turn.soft.candidates.items()):
         trigger = turn.config.trigger(name)
         watch = turn.soft.watch(trigger) if trigger is not None else None
         if watch is None or not _may_fire(turn, watch, subject):
             del turn.soft.candidates[(name, subject)]
-        elif turn.now - since >= PATIENCE or not _others_overdue(turn, watch):
+            continue
+        if watch.judged not in overdue:
+            overdue[watch.judged] = _overdue(turn, watch.judged)
+        if turn.now - since >= PATIENCE or not overdue[watch.judged] - {watch.trigger.plan}:
             plans.setdefault(watch.trigger.plan, []).append((watch, subject))
     for plan, fired in plans.items():
         for watch, subject in fired:
@@ -70,16 +74,15 @@ def alarms(turn_candidates: Iterable[Ms]) -> Iterator[Ms]:
         yield since + PATIENCE
 
 
-def _others_overdue(turn: Turn, watch: Watch) -> bool:
-    """D9: another plan's windows with the same end may still show a shared cause."""
-    end = watch.judged
-    for other in turn.soft.watches.values():
-        if other.trigger.plan == watch.trigger.plan or other.judged >= end:
-            continue
-        same_end = other.window_before(end) == end
-        if same_end and (other.streaks or other.unreachable is None):
-            return True
-    return False
+def _overdue(turn: Turn, end: Ms) -> set[str]:
+    """D9: the plans whose windows with this end are still to come, and may show a shared cause."""
+    return {
+        watch.trigger.plan
+        for watch in turn.soft.watches.values()
+        if watch.judged < end
+        and watch.window_before(end) == end
+        and (watch.streaks or watch.unreachable is None)
+    }
 
 
 def firing(watch: Watch, subject: str) -> Firing:

@@ -207,6 +207,8 @@ class Watch:
             streak = self.streaks[subject] = Streak(begin)
         streak.count += 1
         streak.end = applied.end
+        if verdict == "breach":
+            streak.gone = 0
         self._remember(streak, applied.end, verdict, value)
         applied.grown.append(subject)
 
@@ -215,6 +217,8 @@ class Watch:
         if streak is None:
             return
         streak.kept += 1
+        if verdict == "low_traffic":
+            streak.gone = 0
         if streak.kept > self.trigger.windows:
             del self.streaks[subject]
             applied.ended.append(subject)

@@ -21,7 +21,7 @@ from rollbackd.core.effects import RunCheck
 from rollbackd.core.model import Check, Command, HttpGet, Ms, Query
 from rollbackd.core.signals import CheckAnswered
 from rollbackd.settings import HttpSettings
-from rollbackd.world.client import Answer, Client, Malformed, TooLarge, Unanswered, one_line, place
+from rollbackd.world.client import Answer, Client, Closed, Malformed, TooLarge, Unanswered, one_line, place
 from rollbackd.world.prometheus import NoValue
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Checks:
         where = place(get.url)
         try:
             answer = await self._client.send("GET", get.url, budget=get.timeout, cap=_BODY, safe=True)
-        except (Malformed, TooLarge) as error:
+        except (Closed, Malformed, TooLarge) as error:
             return CheckAnswered(key, "cannot_tell", detail=f"{where}: {error}")
         except Unanswered as error:
             return CheckAnswered(key, "fail", detail=f"{where}: {error}")

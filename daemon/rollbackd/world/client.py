@@ -44,6 +44,13 @@ class OutOfDescriptors(Unanswered):
     """This process, or the machine, has no file descriptor left (fault 7)."""
 
 
+class Closed(Unanswered):
+    """The client was closed meanwhile: the configuration was replaced, or the daemon ends."""
+
+    def __init__(self) -> None:
+        super().__init__("given up: the daemon ends or took a new configuration")
+
+
 class TooLarge(Unanswered):
     """The answer is larger than the cap, as sent or after decompression."""
 
@@ -78,12 +85,13 @@ def redirect(answer: Answer) -> str | None:
 
 
 class Client:
-    """An HTTP session with at most `connections` connections. Close it when done."""
+    """An HTTP session with at most `connections` connections. Once closed, it answers `Closed`."""
 
     def __init__(self, settings: HttpSettings, connections: int = 8) -> None:
         self._settings = settings
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def send(
         self,
@@ -116,9 +124,10 @@ class Client:
         except TimeoutError:
             raise Unanswered(f"timed out after {budget / 1000:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _explained(error) from None
+            raise Closed() if self._closed else _explained(error) from None
 
     async def close(self) -> None:
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -147,6 +156,8 @@ class Client:
                 raise
 
     def _opened(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise Closed()
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=75),
@@ -271,7 +282,7 @@ async def _plain(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 def _explained(error: Exception) -> Unanswered:
     """What happened, in words; never the text of an exception that may hold a URL or a header."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return Unanswered(f"TLS: {one_line(str(error.certificate_error))}")
+        return Unanswered(f"TLS: certificate verify failed: {_verdict(error.certificate_error)}")
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return OutOfDescriptors(f"no connection: {_cause(error)}")
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -287,8 +298,13 @@ def _explained(error: Exception) -> Unanswered:
     return Malformed(f"the request could not be made ({type(error).__name__})")
 
 
+def _verdict(error: Exception) -> str:
+    return one_line(error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error))
+
+
 def _cause(error: Exception) -> str:
     if isinstance(error, OSError):  # asyncio writes its own text, getaddrinfo its own numbers
-        known = error.errno is not None and error.errno in errno.errorcode
-        return os.strerror(error.errno) if known else one_line(error.strerror or str(error))
+        number = error.errno or 0
+        known = number in errno.errorcode
+        return os.strerror(number) if known else one_line(error.strerror or str(error))
     return type(error).__name__

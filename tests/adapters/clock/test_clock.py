@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+
 from rollbackd.core.record import Stamp
 from rollbackd.world.clock import Clock
 

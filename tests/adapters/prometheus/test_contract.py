@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import pytest
+from tests.adapters.prometheus.asking import asks, source_at, wall
+from tests.fakes.prometheus import FakePrometheus
+from tests.servers import Exporter, Prometheus, prometheus, wait_for
+
 from rollbackd.core.effects import WindowQuery
 from rollbackd.core.model import SEPARATOR, Ms, subject_key
 from rollbackd.core.signals import Series, Unreachable, Unusable
 from rollbackd.world.prometheus import NoValue, Source
-
-from tests.adapters.prometheus.asking import asks, source_at, wall
-from tests.fakes.prometheus import FakePrometheus
-from tests.servers import Exporter, Prometheus, prometheus, wait_for
 
 SERIES: list[tuple[str, str, dict[str, str]]] = [
     ("alone", "7", {}),

@@ -9,18 +9,19 @@ import socket
 import time
 import tracemalloc
 import zlib
+from typing import Any
 
 import pytest
-from rollbackd.core.signals import Series, Unreachable, Unusable
-from rollbackd.world.prometheus import NoValue
-
 from tests.adapters.prometheus.asking import Counted, asks, source_at, wall
 from tests.adapters.prometheus.evil import Behave, Evil, Form, cuts, failure, http, says, vector
+
+from rollbackd.core.signals import Series, Unreachable, Unusable
+from rollbackd.world.prometheus import NoValue
 
 GOOD = http(vector(({}, "1")))
 
 
-async def answered(behave: Behave, **settings: object) -> Series | Unreachable | Unusable:
+async def answered(behave: Behave, **settings: Any) -> Series | Unreachable | Unusable:
     """The answer to one query of a server that behaves so."""
     async with Evil(behave) as evil, source_at(evil.url, **settings) as source:
         (answer,) = (await source.ask(asks("up"))).answers

@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from rollbackd.core.signals import Series, Unreachable
-from rollbackd.settings import Authorization, BasicAuth, HttpHeader, HttpSettings, TlsConfig
-
 from tests.adapters.prometheus.asking import asks, source_at
 from tests.adapters.prometheus.evil import Evil, http, says, vector
+
+from rollbackd.core.signals import Series, Unreachable
+from rollbackd.settings import Authorization, BasicAuth, HttpHeader, HttpSettings, TlsConfig
 
 GOOD = says(http(vector(({}, "1"))))
 ONE = (Series(({"": "1"},)),)
@@ -76,13 +76,7 @@ async def test_a_password_in_the_url_is_used_and_not_shown() -> None:
         async with source_at(evil.url.replace("//", "//ann:hush@")) as source:
             (answer,) = (await source.ask(asks("up"))).answers
         assert "Authorization: Basic YW5uOmh1c2g=" in evil.heads[0]
-    assert isinstance(answer, Unreachable)
-    assert answer.reason == f"{evil_place(answer.reason)}: status 503"
-    assert "hush" not in answer.reason
-
-
-def evil_place(reason: str) -> str:
-    return reason.removesuffix(": status 503")
+        assert answer == Unreachable(f"{evil.url}: status 503")
 
 
 def test_no_repr_shows_a_secret() -> None:
@@ -146,9 +140,11 @@ def expired(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 async def asked_over(context: ssl.SSLContext, tls: TlsConfig) -> object:
-    async with Evil(GOOD, tls=context) as evil:
-        async with source_at(evil.url, http=HttpSettings(tls_config=tls)) as source:
-            return (await source.ask(asks("up"))).answers[0]
+    async with (
+        Evil(GOOD, tls=context) as evil,
+        source_at(evil.url, http=HttpSettings(tls_config=tls)) as source,
+    ):
+        return (await source.ask(asks("up"))).answers[0]
 
 
 async def test_29_an_expired_certificate(expired: tuple[Path, Path]) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
+from tests.adapters.prometheus.asking import Counted, asks, source_at, wall
+from tests.adapters.prometheus.evil import Evil, Form, http, says, vector
+from tests.servers import wait_for
+
 from rollbackd.core.effects import WindowQuery
 from rollbackd.core.signals import Series, Unreachable
 from rollbackd.settings import PrometheusSettings
 from rollbackd.world.prometheus import Source
 from rollbackd.world.prometheus.source import RETURN_AFTER
-
-from tests.adapters.prometheus.asking import Counted, asks, source_at, wall
-from tests.adapters.prometheus.evil import Evil, Form, http, says, vector
-from tests.servers import wait_for
 
 GOOD = says(http(vector(({"cohort": "a"}, "1"))))
 BROKEN = says(http(b"", 503))
@@ -194,16 +193,18 @@ async def test_one_reading_of_the_clock_serves_all_who_ask_at_once() -> None:
         assert evil.asked.count("time()") == 1
 
 
-async def test_closing_ends_what_is_under_way() -> None:
+async def test_closing_answers_what_is_under_way() -> None:
+    begun = asyncio.Event()
+
     async def never(_: Form, writer: asyncio.StreamWriter) -> None:
+        begun.set()
         await asyncio.Event().wait()
 
     async with Evil(never) as evil:
         source = Source(PrometheusSettings((evil.url,)), wall)
         asking = asyncio.create_task(source.ask(asks("up", budget=60_000)))
         async with asyncio.timeout(10):
-            while "up" not in evil.asked:
-                await asyncio.sleep(0)
+            await begun.wait()
         await source.close()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
+        assert isinstance((await asking).answers[0], Unreachable)
+        assert isinstance((await source.ask(asks("up"))).answers[0], Unreachable)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from rollbackd.core.model import Ms
 from rollbackd.core.signals import QueryAnswer, Series, Unreachable, Unusable
 from rollbackd.settings import PrometheusSettings
-from rollbackd.world.client import Answer, Client, Malformed, TooLarge, Unanswered, place
+from rollbackd.world.client import Answer, Client, Closed, Malformed, TooLarge, Unanswered, place
 from rollbackd.world.prometheus.answer import Shape, read
 from rollbackd.world.prometheus.sharing import Lanes, Shared
 
@@ -146,7 +146,10 @@ class Endpoint:
 
     async def answer(self, query: Query, shape: Shape, asker: str) -> QueryAnswer:
         """The answer to a query, shared with whoever asks the same (W11). Never raises."""
-        fetched = await self._fetched.get(query, asker, lambda: self._fetch_in_lane(query))
+        try:
+            fetched = await self._fetched.get(query, asker, lambda: self._fetch_in_lane(query))
+        except Closed as error:
+            return Unreachable(str(error))
         return await fetched.read(shape) if isinstance(fetched, _Fetched) else fetched
 
     async def passed(self, moment: Ms, until: float) -> Reading:
@@ -170,7 +173,10 @@ class Endpoint:
         known = self._reading
         if known is not None and 0 <= self._now() - known.received < READING_AGE:
             return known
-        reading = await self._readings.get("clock", "", self._read_clock)
+        try:
+            reading = await self._readings.get("clock", "", self._read_clock)
+        except Closed as error:
+            raise NoClock(Unreachable(str(error))) from None
         if not isinstance(reading, Reading):
             raise NoClock(reading)
         return reading

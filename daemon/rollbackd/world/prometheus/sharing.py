@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Generic, TypeVar
 
+from rollbackd.world.client import Closed
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -37,8 +39,10 @@ class Shared(Generic[K, V]):
         self._weigh = weigh
         self._capacity = capacity
         self._entries: dict[K, _Entry[V]] = {}
+        self._closed = False
 
     async def get(self, key: K, asker: str, make: Callable[[], Awaitable[V]]) -> V:
+        """Raises what `make` raises, and `Closed`."""
         self._forget_old()
         entry = self._entries.get(key)
         if entry is None or (entry.answered is not None and asker in entry.askers):
@@ -47,6 +51,10 @@ class Shared(Generic[K, V]):
         entry.waiting += 1
         try:
             return await asyncio.shield(entry.task)
+        except asyncio.CancelledError:
+            if entry.task.cancelled() and self._closed:
+                raise Closed() from None
+            raise
         finally:
             entry.waiting -= 1
             if not entry.waiting and not entry.task.done():
@@ -54,6 +62,7 @@ class Shared(Generic[K, V]):
                 self._drop(key, entry)
 
     async def close(self) -> None:
+        self._closed = True
         tasks = [entry.task for entry in self._entries.values()]
         self._entries.clear()
         for task in tasks:

@@ -12,7 +12,7 @@ import msgspec
 from rollbackd.core.effects import Page
 from rollbackd.core.model import Ms
 from rollbackd.settings import AlertmanagerSettings
-from rollbackd.world.client import Client, place
+from rollbackd.world.client import Client, Closed, place
 from rollbackd.world.receivers.post import Busy, Patience, Postbox, Refused, Reserve
 from rollbackd.world.receivers.webhook import moment
 
@@ -48,6 +48,7 @@ class Alertmanager:
         self._changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._sending: dict[asyncio.Task[None], str] = {}
+        self._closed = False
 
     async def deliver(self, page: Page) -> str:
         """Tell every peer; return once one has accepted, while the others are still being told.
@@ -64,6 +65,8 @@ class Alertmanager:
         while pending:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
+                if task.cancelled() and self._closed:
+                    raise Busy(str(Closed()))
                 if task.cancelled():
                     return "resolved meanwhile"
                 error = task.exception()
@@ -86,6 +89,7 @@ class Alertmanager:
         self._kept.pop(page, None)
 
     async def close(self) -> None:
+        self._closed = True
         tasks: list[asyncio.Task[None]] = [*self._sending, *([self._keeper] if self._keeper else [])]
         for task in tasks:
             task.cancel()

@@ -21,7 +21,7 @@ from tenacity import (
 )
 
 from rollbackd.core.model import Ms
-from rollbackd.world.client import Answer, Client, OutOfDescriptors, Unanswered, one_line, redirect
+from rollbackd.world.client import Answer, Client, Closed, OutOfDescriptors, Unanswered, one_line, redirect
 
 _BODY: Final = 64 * 1024
 _SPARE: Final = 8
@@ -61,13 +61,15 @@ class Patience(Struct, frozen=True):
                 return min(max(error.after, 0.0), self.longest)
             return grows(state)
 
-        await AsyncRetrying(
+        async for one in AsyncRetrying(
             stop=stop_after_attempt(self.attempts) | stop_after_delay(self.altogether),
             wait=wait,
             retry=retry_if_exception_type(Busy),
             sleep=self.sleep,
             reraise=True,
-        )(attempt)
+        ):
+            with one:
+                await attempt()
 
 
 class Reserve:
@@ -101,6 +103,8 @@ class Postbox:
         """One attempt: returns once accepted, else raises `Busy` or `Refused`."""
         try:
             answer = await self._send(url, body, headers or {})
+        except Closed as error:
+            raise Refused(str(error)) from None
         except Unanswered as error:
             raise Busy(str(error)) from None
         _judge(answer)

@@ -1,0 +1,88 @@
+"""The composition root: reads the configuration, opens the state, ties the parts, runs."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rollbackd import config
+from rollbackd.app import lastgood, logs, restore
+from rollbackd.app.daemon import Daemon, store_plans, world_settings
+from rollbackd.core.record import JournalBroken, JournalFull
+from rollbackd.journal.statedir import StateDir, StateDirError
+from rollbackd.world.planstore import PlanFolderRefused
+
+if TYPE_CHECKING:
+    from rollbackd.core.model import Action
+
+UNUSABLE = 78
+"""The exit status for a configuration that cannot be used (EX_CONFIG)."""
+
+
+class CannotStart(Exception):
+    """Why, and what to do."""
+
+
+def run(files: Path, max_action: Action | None = None) -> int:
+    """Run until told to stop. 0: stopped; 1: the journal failed; 78: the configuration is unusable."""
+    logs.configure()
+    try:
+        loaded, problem = _load(files)
+        state_dir_path = loaded.state_dir if loaded is not None else config.state_dir_of(files)
+        state_dir = StateDir.open(state_dir_path)
+    except (CannotStart, StateDirError) as error:
+        print(f"rollbackd: {error}", file=sys.stderr)
+        return UNUSABLE
+    try:
+        return _run(files, max_action, loaded, problem, state_dir)
+    except CannotStart as error:
+        print(f"rollbackd: {error}", file=sys.stderr)
+        return UNUSABLE
+    except (JournalBroken, JournalFull) as error:
+        print(f"rollbackd: {error}", file=sys.stderr)
+        return 1
+    finally:
+        state_dir.close()
+
+
+def _load(files: Path) -> tuple[config.Loaded | None, str]:
+    try:
+        return config.load(files), ""
+    except config.ConfigErrors as errors:
+        for problem in errors.problems:
+            print(problem, file=sys.stderr)
+        more = f" (and {len(errors.problems) - 1} more)" if len(errors.problems) > 1 else ""
+        return None, str(errors.problems[0]) + more
+
+
+def _run(
+    files: Path,
+    max_action: Action | None,
+    loaded: config.Loaded | None,
+    problem: str,
+    state_dir: StateDir,
+) -> int:
+    restored = restore.restore(restore.open_journal(state_dir))
+    if loaded is not None:
+        settings = world_settings(loaded)
+        try:
+            store_plans(loaded, state_dir.path)
+            lastgood.save(state_dir.path, settings)
+        except (PlanFolderRefused, OSError) as error:
+            raise CannotStart(f"{error}; mend it and start again") from error
+    else:
+        known = lastgood.load(state_dir.path)
+        if known is None or not restored.state.lives:
+            raise CannotStart("the configuration cannot be used, and no rollback is open to be finished")
+        settings = known
+
+    async def main() -> None:
+        gc.collect()
+        gc.freeze()
+        await Daemon(files, max_action, loaded, problem, settings, state_dir, restored).run()
+
+    asyncio.run(main())
+    return 0

@@ -1,0 +1,379 @@
+"""The running daemon: its parts tied together, and what the web and signals ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from rollbackd import __version__, config
+from rollbackd.app import lastgood, restore
+from rollbackd.app.world import Parts, RealWorld
+from rollbackd.core import signals as s
+from rollbackd.core.engine import Engine
+from rollbackd.core.record import JournalBroken
+from rollbackd.driver import Driver, Loop
+from rollbackd.metrics import Metrics
+from rollbackd.web import ReloadRefused, serve
+from rollbackd.world.checks import Checks
+from rollbackd.world.clock import Clock
+from rollbackd.world.planstore import PlanFolderRefused, store_plan_folder
+from rollbackd.world.prometheus import Source
+from rollbackd.world.receivers import Receivers
+from rollbackd.world.runner.steps import Runner
+from rollbackd.world.runner.tree import delegated_cgroup
+from rollbackd.world.systemd import Notifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import TypeVar
+
+    from rollbackd.core.engine import Advance, Reply
+    from rollbackd.core.model import Action, Config, Ms
+    from rollbackd.core.record import Head, Recorded
+    from rollbackd.core.soft import Soft
+    from rollbackd.core.state import State
+    from rollbackd.journal.statedir import StateDir
+
+    T = TypeVar("T")
+
+log = structlog.get_logger()
+
+SNAPSHOT_EVERY = 1_000
+"""Rows after which the state is kept anew, so that a start folds few."""
+
+
+class Daemon:
+    """One daemon on one state directory. `run` returns when it was told to stop."""
+
+    def __init__(
+        self,
+        files: Path,
+        max_action: Action | None,
+        loaded: config.Loaded | None,
+        problem: str,
+        settings: lastgood.WorldSettings,
+        state_dir: StateDir,
+        restored: restore.Restored,
+    ) -> None:
+        self._files = files
+        self._max_action = max_action
+        self._settings = settings
+        self._state_dir = state_dir
+        self._restored = restored
+        self._journal = restored.journal
+        self._disk = ThreadPoolExecutor(1, "journal")
+        last = self._journal.last_stamp()
+        self.clock = Clock(last)
+        self.metrics = Metrics()
+        self._engine = Engine(restored.state)
+        self._snapshot_at = self._journal.head().seq
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Lock()
+        self._notifier = Notifier()
+        self._ready = False
+        self._loaded_at = self.clock.now()
+        absent = self.clock.now() - last.steady if last is not None else 0
+        self._first = s.DaemonStarted(
+            config=self._core(loaded) if loaded is not None else None,
+            problem=problem,
+            unreadable=", ".join(restored.unknown),
+            absent=max(absent, 0),
+            fresh=restored.fresh or state_dir.copied,
+        )
+        self._loop = Loop(Driver(self._engine), self._journal, self._disk, self._make_world, self.clock, self)
+
+    def _make_world(self, loop: Loop) -> RealWorld:
+        self._runner = Runner(self._state_dir.path, self.clock, loop.post, cgroup=delegated_cgroup())
+        parts = self._parts(self._settings, self._first.config)
+        self._world = RealWorld(loop.post, self.clock.now, self._state_dir, self._runner, parts)
+        return self._world
+
+    def _parts(self, settings: lastgood.WorldSettings, core: Config | None) -> Parts:
+        known = core or self._restored.state.config
+        source = Source(settings.prometheus, self.clock.now, self.metrics)
+        return Parts(
+            known.instance if known is not None else "",
+            settings.external_url,
+            source,
+            Receivers(settings.receivers, self.clock.now, self.clock.wall),
+            Checks(self._runner.run_command, source.check_query, self.clock.now),
+            tuple(receiver.name for receiver in settings.receivers),
+        )
+
+    def _core(self, loaded: config.Loaded) -> Config:
+        """The configuration's core, under the ceiling that the command line set."""
+        if self._max_action is None:
+            return loaded.core
+        return replace(
+            loaded.core,
+            max_action=self._max_action,
+            hash=f"{loaded.core.hash}+{self._max_action}",
+        )
+
+    # Running
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT; steps go on without us. JournalBroken: the disk failed."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        await self._runner.open()
+        self._loop.post(self._first)
+        await self._loop.turn(self._loop.queue.get_nowait())
+        if self._state_dir.copied:
+            self._state_dir.adopt()
+        web = await serve(
+            self, listen=self._settings.listen, socket=self._state_dir.sock, metrics=self.metrics
+        )
+        self._notifier.ready(f"watching {len(self._engine.soft.watches)} triggers")
+        log.info(
+            "started", version=__version__, rows=self._restored.rows, state_dir=str(self._state_dir.path)
+        )
+        try:
+            await self._until_stopped()
+        except JournalBroken as broken:
+            self._world.halted(str(broken))
+            await self._world.drain(PAGES_GET)
+            raise
+        finally:
+            self._notifier.stopping()
+            await web.close()
+            await self._world.close()
+            await self._save_snapshot()
+            self._disk.shutdown()
+            self._journal.close()
+
+    async def _until_stopped(self) -> None:
+        """The loop and its companions; the first to fail ends all."""
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        companions = [
+            asyncio.create_task(self._loop.run(), name="loop"),
+            asyncio.create_task(self._feed_watchdog(), name="watchdog"),
+            asyncio.create_task(self.metrics.sample_loop(), name="loop sampler"),
+            asyncio.create_task(self._verify_record(), name="verify record"),
+        ]
+        try:
+            waiting = {stop, *companions}
+            while not stop.done():
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            for task in (stop, *companions):
+                task.cancel()
+            await asyncio.gather(stop, *companions, return_exceptions=True)
+
+    async def _feed_watchdog(self) -> None:
+        """Only the loop's own progress feeds it: a signal taken, decided and, if need be, journalled."""
+        interval = self._notifier.watchdog_interval()
+        if interval is None:
+            return
+        fed: Ms = 0
+        while True:
+            self._loop.post(s.Ticked())
+            await asyncio.sleep(interval / 2000)
+            if self._loop.progressed_at > fed:
+                fed = self._loop.progressed_at
+                self._notifier.watchdog()
+
+    async def _verify_record(self) -> None:
+        """J3: the whole chain, once after the start, on a thread of its own."""
+        from rollbackd.journal.audit import verify_file
+
+        upto = self._restored.rows
+        if not upto:
+            return
+        result = await asyncio.to_thread(verify_file, self._state_dir.journal, self._state_dir.uuid, 0, upto)
+        if not result.ok:
+            raise JournalBroken(f"row {result.bad} of the journal does not verify: {result.why}")
+
+    # driver.Observer
+
+    def committed(self, advance: Advance, state: State, head: Head | None, took: Ms) -> None:
+        self.metrics.committed(advance, state, head, took)
+        for event in advance.events:
+            log.info(event.kind(), **_brief(event), actor=advance.actor)
+        if head is not None:
+            self._world.recovered()
+            if head.seq - self._snapshot_at >= SNAPSHOT_EVERY:
+                self._snapshot_at = head.seq
+                encoded = restore.encode(state)
+                self._disk.submit(self._journal.save_snapshot, head, encoded)
+
+    async def _save_snapshot(self) -> None:
+        head = await self._on_disk(self._journal.head)
+        if head.seq > self._snapshot_at:
+            await self._on_disk(self._journal.save_snapshot, head, restore.encode(self._engine.state))
+
+    async def _on_disk(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
+
+    # web.Daemon
+
+    @property
+    def state(self) -> State:
+        return self._engine.state
+
+    @property
+    def soft(self) -> Soft:
+        return self._engine.soft
+
+    @property
+    def instance(self) -> str:
+        known = self._engine.state.config
+        return known.instance if known is not None else ""
+
+    @property
+    def halted(self) -> str | None:
+        return self._loop.halted
+
+    @property
+    def build(self) -> dict[str, str]:
+        return {"version": __version__}
+
+    def now(self) -> Ms:
+        return self.clock.now()
+
+    def config_text(self) -> str:
+        """What is in force, as JSON; addresses and secrets are no part of it."""
+        return msgspec.json.encode(self._engine.state.config).decode()
+
+    async def speak(self, verb: s.Verb, actor: str, channel: str) -> Reply:
+        return await self._loop.speak(verb, actor, channel)
+
+    async def life(self, life: str) -> list[Recorded]:
+        return await self._on_disk(self._journal.life, life)
+
+    async def recent(self, kind: str, limit: int, before: int | None = None) -> list[Recorded]:
+        return await self._on_disk(self._journal.recent, kind, limit, before)
+
+    async def events(self, after: int, limit: int) -> list[Recorded]:
+        return await self._on_disk(self._journal.events, after, limit)
+
+    def ready(self) -> list[str]:
+        """Why not: configuration, recovery, one full evaluation."""
+        if self._ready:
+            return [] if self.halted is None else [f"halted: {self.halted}"]
+        reasons = []
+        if self.state.finish_only is not None:
+            reasons.append(f"configuration: {self.state.finish_only}")
+        waiting = [watch.key.split("@")[0] for watch in self.soft.watches.values() if not watch.judged_at]
+        if waiting:
+            reasons.append(f"not judged yet: {', '.join(waiting[:5])} of {len(waiting)} triggers")
+        self._ready = not reasons
+        return reasons
+
+    async def reload(self) -> str:
+        """Load the files again; on any problem nothing changes (I15). Raises ReloadRefused."""
+        async with self._reload:
+            self._notifier.reloading(time.monotonic_ns() // 1000)
+            try:
+                return await self._load_again()
+            finally:
+                self._notifier.ready()
+
+    async def _load_again(self) -> str:
+        try:
+            loaded = await asyncio.to_thread(config.load, self._files)
+            if loaded.state_dir.resolve() != self._state_dir.path.resolve():
+                raise ReloadRefused(["state_dir: cannot change while running; restart instead"])
+            await asyncio.to_thread(store_plans, loaded, self._state_dir.path)
+        except config.ConfigErrors as errors:
+            return self._refuse([str(problem) for problem in errors.problems])
+        except (PlanFolderRefused, OSError) as error:
+            return self._refuse([str(error)])
+        core = self._core(loaded)
+        settings = world_settings(loaded)
+        if settings != self._settings:
+            await self._world.renew(self._parts(settings, core))
+            self._settings = settings
+            await asyncio.to_thread(lastgood.save, self._state_dir.path, settings)
+        self._loop.post(s.ConfigurationLoaded(core))
+        self.metrics.config_loaded(True, self.clock.wall())
+        log.info("configuration loaded", hash=core.hash)
+        return core.hash
+
+    def _refuse(self, problems: list[str]) -> str:
+        self.metrics.config_loaded(False, self.clock.wall())
+        log.error("configuration refused", problems=problems[:20])
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        self._loop.post(s.ConfigurationRefused(problems[0] + more))
+        raise ReloadRefused(problems)
+
+    def _on_hangup(self) -> None:
+        """SIGHUP; a storm of them is one reload after the one under way (fault 64)."""
+        if self._hangup is None or self._hangup.done():
+            self._hangup = asyncio.create_task(self._reload_quietly(), name="reload")
+        else:
+            self._hangup_again = True
+
+    _hangup: asyncio.Task[None] | None = None
+    _hangup_again = False
+
+    async def _reload_quietly(self) -> None:
+        while True:
+            self._hangup_again = False
+            try:
+                await self.reload()
+            except ReloadRefused:
+                log.error("reload refused; the configuration in force stays")
+            if not self._hangup_again:
+                return
+
+
+PAGES_GET = 5.0
+"""s: how long pages about a broken journal may take before the process ends."""
+
+
+def store_plans(loaded: config.Loaded, state_dir: Path) -> None:
+    """Copy every plan's folder to where it runs from (X2)."""
+    for plan in loaded.core.plans:
+        store_plan_folder(loaded.plan_folders[plan.name], state_dir, plan.hash, hash_of=config.hash_folder)
+
+
+def world_settings(loaded: config.Loaded) -> lastgood.WorldSettings:
+    from rollbackd.settings import AlertmanagerSettings, WebhookSettings
+
+    receivers = loaded.world.receivers
+    return lastgood.WorldSettings(
+        prometheus=loaded.world.prometheus,
+        webhooks=tuple(r for r in receivers if isinstance(r, WebhookSettings)),
+        alertmanagers=tuple(r for r in receivers if isinstance(r, AlertmanagerSettings)),
+        external_url=loaded.web.external_url,
+        listen=(loaded.web.host, loaded.web.port),
+    )
+
+
+_BRIEF = (
+    "life",
+    "trigger",
+    "subject",
+    "step",
+    "execution",
+    "action",
+    "end",
+    "detail",
+    "matter",
+    "page",
+    "receiver",
+    "rollout",
+    "reason",
+    "result",
+    "outcome",
+    "status",
+)
+
+
+def _brief(event: object) -> dict[str, object]:
+    """The short fields of an event, for the log; whole documents are in the journal."""
+    named = {name: getattr(event, name, None) for name in _BRIEF}
+    return {name: value for name, value in named.items() if isinstance(value, str | int) and value != ""}

@@ -1,0 +1,195 @@
+"""The real world behind the driver's `World`: each effect goes to the part that does it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+from msgspec.structs import replace
+
+from rollbackd.core.effects import Ask, KeepAlert, Page, RunCheck, RunStep, StopStep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from rollbackd.core.effects import Effect
+    from rollbackd.core.model import Ms
+    from rollbackd.core.signals import Signal
+    from rollbackd.journal.statedir import StateDir
+    from rollbackd.world.checks import Checks
+    from rollbackd.world.prometheus import Source
+    from rollbackd.world.receivers import Receivers
+    from rollbackd.world.runner.steps import Runner
+
+log = structlog.get_logger()
+
+
+class RealWorld:
+    """Starts and cancels effects; their answers come back through `post`.
+
+    The parts that the configuration names (`source`, `receivers`, `checks`) are replaced by a reload;
+    what is under way with the old ones is finished there.
+    """
+
+    def __init__(
+        self,
+        post: Callable[[Signal], None],
+        now: Callable[[], Ms],
+        state_dir: StateDir,
+        runner: Runner,
+        parts: Parts,
+    ) -> None:
+        self._post = post
+        self._now = now
+        self._state_dir = state_dir
+        self._runner = runner
+        self._parts = parts
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._kept: dict[str, KeepAlert] = {}
+        self._halted: str | None = None
+
+    def start(self, effect: Effect) -> None:
+        match effect:
+            case Ask():
+                self._spawn(effect.key, self._ask(effect))
+            case RunStep():
+                self._runner.start(effect)
+            case StopStep():
+                self._runner.stop_step(effect)
+            case RunCheck():
+                self._spawn(effect.key, self._check(effect))
+            case Page():
+                self._spawn(effect.key, self._page(self._addressed(effect)))
+            case KeepAlert():
+                kept = KeepAlert(self._addressed(effect.page))
+                self._kept[effect.key] = kept
+                self._parts.receivers.keep(kept)
+
+    def cancel(self, effect: Effect) -> None:
+        match effect:
+            case RunCheck() | Page():
+                task = self._tasks.pop(effect.key, None)
+                if task is not None:
+                    task.cancel()
+            case KeepAlert():
+                self._kept.pop(effect.key, None)
+                self._parts.receivers.drop(effect.key)
+            case _:
+                return  # a running step is never forgotten; `StopStep` stops it
+
+    def halted(self, reason: str) -> None:
+        """E5: nothing can be recorded; every receiver is told directly."""
+        log.critical("halt", reason=reason)
+        if self._halted == reason:
+            return
+        self._halted = reason
+        for receiver in self._parts.receiver_names:
+            page = self._addressed(
+                Page(
+                    page="halt/journal",
+                    receiver=receiver,
+                    status="firing",
+                    dedup="halt/journal",
+                    alert="RollbackdHalt",
+                    title="rollbackd has stopped acting: its journal cannot be written",
+                    text=(
+                        f"Make room or mend the disk of {self._state_dir.path}: {reason}\n"
+                        "If nobody acts: no rollback begins and none goes on."
+                    ),
+                    labels={"instance": self._parts.instance, "severity": "critical", "rung": "0"},
+                    annotations={},
+                    began=self._now(),
+                )
+            )
+            self._spawn(f"halt/{receiver}", self._say(page))
+
+    def recovered(self) -> None:
+        """The journal can be written again: the halt is over."""
+        self._halted = None
+
+    def free_reserve(self) -> bool:
+        try:
+            return self._state_dir.free_reserve()
+        except OSError as error:
+            log.error("reserve not freed", error=str(error))
+            return False
+
+    async def renew(self, parts: Parts) -> None:
+        """Take the parts of a new configuration; maintained alerts move over."""
+        old, self._parts = self._parts, parts
+        for kept in self._kept.values():
+            parts.receivers.keep(kept)
+        await old.close()
+
+    async def drain(self, seconds: float) -> None:
+        """Let the halt pages out before the process ends."""
+        pages = [task for key, task in self._tasks.items() if key.startswith("halt/")]
+        if pages:
+            await asyncio.wait(pages, timeout=seconds)
+
+    async def close(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self._parts.close()
+        await self._runner.close()
+
+    def _addressed(self, page: Page) -> Page:
+        """The dedup key is unique to this state directory, and the link leads back here (E2)."""
+        annotations = page.annotations
+        rollback = annotations.get("rollback")
+        if self._parts.external_url and rollback:
+            link = f"{self._parts.external_url.rstrip('/')}/api/v1/rollbacks/{rollback}"
+            annotations = {**annotations, "link": link}
+        return replace(page, dedup=f"{self._state_dir.uuid}/{page.dedup}", annotations=annotations)
+
+    def _spawn(self, key: str, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work, name=key)
+        self._tasks[key] = task
+        task.add_done_callback(lambda done: self._done(key, done))
+
+    def _done(self, key: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("effect failed", effect=key, error=repr(error))
+
+    async def _ask(self, effect: Ask) -> None:
+        self._post(await self._parts.source.ask(effect))
+
+    async def _check(self, effect: RunCheck) -> None:
+        self._post(await self._parts.checks.answer(effect))
+
+    async def _page(self, effect: Page) -> None:
+        self._post(await self._parts.receivers.deliver(effect))
+
+    async def _say(self, page: Page) -> None:
+        answered = await self._parts.receivers.deliver(page)
+        if not answered.accepted:
+            log.error("halt page refused", receiver=page.receiver, detail=answered.detail)
+
+
+class Parts:
+    """What a configuration names of the outside world."""
+
+    def __init__(
+        self,
+        instance: str,
+        external_url: str | None,
+        source: Source,
+        receivers: Receivers,
+        checks: Checks,
+        receiver_names: tuple[str, ...],
+    ) -> None:
+        self.instance = instance
+        self.external_url = external_url
+        self.source = source
+        self.receivers = receivers
+        self.checks = checks
+        self.receiver_names = receiver_names
+
+    async def close(self) -> None:
+        await self.checks.close()
+        await self.source.close()
+        await self.receivers.close()

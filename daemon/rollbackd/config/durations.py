@@ -1,0 +1,52 @@
+"""Durations and limits as people write them: `1h30m`, `> 0.01`."""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+
+from rollbackd.core.model import Limit, Ms
+
+UNITS: dict[str, Ms] = {
+    "w": 7 * 86_400_000,
+    "d": 86_400_000,
+    "h": 3_600_000,
+    "m": 60_000,
+    "s": 1_000,
+    "ms": 1,
+}
+_DURATION = re.compile(
+    r"(?=[0-9])"
+    + "".join(rf"(?:([0-9]{{1,9}}){unit})?" for unit in ("w", "d", "h", "m(?!s)", "s", "ms"))
+    + r"\Z"
+)
+_LIMIT = re.compile(r"(>=|<=|==|!=|>|<)\s*([-+]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][-+]?[0-9]{1,3})?)\Z")
+
+
+def parse_duration(text: str) -> Ms:
+    """`1h30m`, `500ms`, `0s` → milliseconds. Units descend, each at most once. ValueError otherwise."""
+    match = _DURATION.match(text)
+    if match is None:
+        raise ValueError("not a duration")
+    return sum(int(part) * unit for part, unit in zip(match.groups(), UNITS.values(), strict=True) if part)
+
+
+def show_duration(duration: Ms) -> str:
+    """The shortest text that `parse_duration` reads as the same; 0 is `0s`."""
+    shown, rest = "", duration
+    for name, unit in UNITS.items():
+        count, rest = divmod(rest, unit)
+        if count:
+            shown += f"{count}{name}"
+    return shown or "0s"
+
+
+def parse_limit(text: str) -> Limit:
+    """`> 0.01` → the comparison. ValueError otherwise, with what is wrong."""
+    match = _LIMIT.match(text.strip())
+    if match is None:
+        raise ValueError("not a comparison with a number")
+    value = float(match[2])
+    if not isfinite(value):
+        raise ValueError("not a finite number")
+    return Limit(op=match[1], value=value)  # type: ignore[arg-type]

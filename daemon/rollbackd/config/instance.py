@@ -1,0 +1,205 @@
+"""`rollbackd.yml` → settings of the world, ladders, actions (rules D1, D2, E1)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rollbackd.config.triggers import Severities
+from rollbackd.core.model import Limits, Rung
+from rollbackd.settings import (
+    AlertmanagerSettings,
+    Authorization,
+    BasicAuth,
+    HttpHeader,
+    HttpSettings,
+    PrometheusSettings,
+    ReceiverSettings,
+    TlsConfig,
+    WebhookSettings,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rollbackd.config.models.http import HttpModel
+    from rollbackd.config.models.instance import ActionModel, ActionsModel, InstanceModel, ReceiverModel
+    from rollbackd.config.yaml_source import Document, Loc
+    from rollbackd.core.model import Ms, Severity
+
+_FIRST_HOUR: tuple[tuple[Ms, str, str], ...] = (
+    (
+        0,
+        "Rollback needs a person",
+        "Read the failed step's output. Check what it relies on: backups, images, access. Try once more.",
+    ),
+    (
+        5 * 60_000,
+        "Still not rolled back: bring in a senior engineer",
+        "Do the remaining steps by hand. Look for what blocks them. Consider part of it. Tell the director.",
+    ),
+    (
+        15 * 60_000,
+        "The rollback is struggling: bring in the head of engineering",
+        "Call the vendor. Consider fixing forward. Prepare disaster recovery, and word to customers.",
+    ),
+    (
+        30 * 60_000,
+        "Critical incident: bring in the whole response team",
+        "Consider a rebuild, or a restore from disaster recovery. Tell customers. Plan the review.",
+    ),
+)
+
+
+def default_ladder(receivers: tuple[str, ...]) -> tuple[Rung, ...]:
+    """All receivers at 0, 5, 15 and 30 minutes (rule E1). No rung without a receiver."""
+    if not receivers:
+        return ()
+    return tuple(
+        Rung(after=after, receivers=receivers, title=title, instructions=instructions)
+        for after, title, instructions in _FIRST_HOUR
+    )
+
+
+def severities(model: ActionsModel) -> dict[Severity, Severities]:
+    return {
+        "critical": _severity(model.critical),
+        "high": _severity(model.high),
+        "medium": _severity(model.medium),
+    }
+
+
+def _severity(model: ActionModel) -> Severities:
+    said = {"veto": model.veto, "expires": model.expires}
+    return Severities(model.action, **{key: value for key, value in said.items() if value is not None})
+
+
+def limits(model: InstanceModel) -> Limits:
+    said = model.limits
+    return Limits(said.rollbacks_per_hour, said.per_service_per_hour, said.brake)
+
+
+def ladders(model: InstanceModel) -> dict[str, tuple[Rung, ...]]:
+    """Those of the file, and `default` in any case."""
+    receivers = tuple(receiver.name for receiver in model.receivers)
+    named = {
+        name: tuple(
+            Rung(
+                after=rung.after,
+                receivers=tuple(dict.fromkeys(rung.receivers)),
+                repeat=rung.repeat,
+                until=rung.until,
+                title=rung.title,
+                instructions=rung.instructions,
+            )
+            for rung in rungs
+        )
+        for name, rungs in model.ladders.items()
+    }
+    return {"default": default_ladder(receivers)} | named
+
+
+def check_instance(document: Document, model: InstanceModel) -> None:
+    """Note what several values of `rollbackd.yml` together have against them."""
+    for name, rungs in model.ladders.items():
+        for index in range(1, len(rungs)):
+            if rungs[index].after <= rungs[index - 1].after:
+                loc = ("ladders", name, index, "after")
+                document.problem(loc, "is not later than the rung before", "put the rungs in order")
+    if not model.receivers and model.max_action != "shadow":
+        what = f"there is none, and max_action is {model.max_action}: nobody could be paged"
+        document.problem(("receivers",), what, "add a receiver, or write `max_action: shadow`")
+
+
+def check_secret_files(document: Document) -> None:
+    """Warn of files that cannot be read here; a check needs no secrets. Looks at the raw data."""
+    data = document.data
+    if data is None:
+        return
+    _look(document, data.get("prometheus"), ("prometheus",))
+    receivers = data.get("receivers")
+    for index, receiver in enumerate(receivers if isinstance(receivers, list) else ()):
+        for kind in ("alertmanager", "webhook"):
+            if isinstance(receiver, dict):
+                _look(document, receiver.get(kind), ("receivers", index, kind))
+
+
+def _look(document: Document, value: object, loc: Loc) -> None:
+    """Any key that ends in `_file`, and the `files` of headers."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if isinstance(inner, str) and key.endswith("_file"):
+                _readable(document, inner, (*loc, key))
+            elif key == "files" and isinstance(inner, list):
+                for index, name in enumerate(inner):
+                    if isinstance(name, str):
+                        _readable(document, name, (*loc, key, index))
+            else:
+                _look(document, inner, (*loc, key))
+
+
+def _readable(document: Document, name: str, loc: Loc) -> None:
+    path = os.path.join(document.path.parent, name)  # pathlib's is_file raises where a name is too long
+    if not (os.path.isfile(path) and os.access(path, os.R_OK)):
+        document.warn(loc, "cannot be read here", "create it where the daemon runs, readable by it alone")
+
+
+def prometheus(model: InstanceModel, folder: Path) -> PrometheusSettings:
+    said = model.prometheus
+    return PrometheusSettings(
+        urls=tuple(dict.fromkeys(said.urls)),
+        timeout=said.timeout,
+        params={name: tuple(values) for name, values in said.params.items()},
+        warnings=said.warnings,
+        http=_http(said, folder),
+    )
+
+
+def receivers(model: InstanceModel, folder: Path) -> tuple[ReceiverSettings, ...]:
+    return tuple(_receiver(receiver, folder) for receiver in model.receivers)
+
+
+def _receiver(model: ReceiverModel, folder: Path) -> ReceiverSettings:
+    if model.alertmanager is not None:
+        peers = model.alertmanager
+        urls = tuple(dict.fromkeys(peers.urls))
+        return AlertmanagerSettings(model.name, urls, _http(peers, folder), peers.timeout)
+    hook = model.webhook
+    if hook is None:
+        raise ValueError(
+            f"receiver {model.name} is neither of what a receiver can be"
+        )  # see the model's rules
+    secret = _file(hook.secret_file, folder)
+    return WebhookSettings(model.name, hook.url, secret, _http(hook, folder), hook.timeout)
+
+
+def _file(name: str | None, folder: Path) -> str | None:
+    return None if name is None else str(folder / name)
+
+
+def _http(model: HttpModel, folder: Path) -> HttpSettings:
+    basic, token, tls = model.basic_auth, model.authorization, model.tls_config
+    return HttpSettings(
+        basic_auth=BasicAuth(basic.username, basic.password, _file(basic.password_file, folder))
+        if basic
+        else None,
+        authorization=Authorization(token.type, token.credentials, _file(token.credentials_file, folder))
+        if token
+        else None,
+        tls_config=TlsConfig(
+            ca_file=_file(tls.ca_file, folder),
+            cert_file=_file(tls.cert_file, folder),
+            key_file=_file(tls.key_file, folder),
+            server_name=tls.server_name,
+            insecure_skip_verify=tls.insecure_skip_verify,
+            min_version=tls.min_version,
+        ),
+        http_headers={
+            name: HttpHeader(
+                tuple(header.values),
+                tuple(header.secrets),
+                tuple(str(folder / each) for each in header.files),
+            )
+            for name, header in model.http_headers.items()
+        },
+    )

@@ -1,0 +1,1 @@
+"""What YAML may say, with limits, units and descriptions."""

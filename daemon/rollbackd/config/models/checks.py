@@ -1,0 +1,87 @@
+"""Questions: commands, HTTP requests, queries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from rollbackd.config.models.base import Complaint, Defines, Model, needs, one_of
+from rollbackd.config.models.types import (
+    JSON_PATH,
+    NAME,
+    Argv,
+    Comparison,
+    Duration,
+    Json,
+    Promql,
+    Url,
+    Whole,
+)
+from rollbackd.core.model import Limit, Ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rollbackd.config.yaml_source import Mapping
+
+Program = Annotated[tuple[str, ...], Argv()]
+
+
+def argv_is_a_list(mapping: Mapping) -> Iterator[Complaint]:
+    """Only steps may use a shell (rule X2)."""
+    for key in ("run", "probe"):
+        if isinstance(mapping.get(key), str):
+            yield Complaint((key,), "is one text, and there is no shell", 'write a list: ["./scripts/x.sh"]')
+
+
+class HttpCheckModel(Model):
+    url: Annotated[str, Url(), Field(description="asked with GET")]
+    status: Annotated[int, Whole(100, 599), Field(description="the status that passes")] = 200
+    json_: Annotated[
+        dict[Annotated[str, JSON_PATH], Annotated[object, Json()]],
+        Field(
+            default_factory=dict,
+            alias="json",
+            description="fields of the answer, joined by dots, and what they must be",
+        ),
+    ]
+
+
+class QuestionModel(Model):
+    """Exactly one of `run`, `http` and `expr` with `pass`."""
+
+    rules = (
+        one_of("run", "http", "expr"),
+        needs("pass", "expr"),
+        needs("expr", "pass"),
+        needs("timeout", "run", "http"),
+        argv_is_a_list,
+    )
+
+    check: Annotated[str, NAME, Defines("check", "file"), Field(description="its name")]
+    run: Annotated[Program | None, Field(description="a program: exit 0 passes")] = None
+    http: Annotated[HttpCheckModel | None, Field(description="a request: the status passes")] = None
+    expr: Annotated[Annotated[str, Promql()] | None, Field(description="a query that yields one value")] = (
+        None
+    )
+    pass_: Annotated[
+        Annotated[Limit, Comparison()] | None, Field(alias="pass", description="what the value must satisfy")
+    ] = None
+    timeout: Annotated[
+        Annotated[Ms, Duration("100ms", "10m")] | None,
+        Field(description="then it cannot tell; default 30s (run), 10s (http)"),
+    ] = None
+
+
+class SafetyCheckModel(QuestionModel):
+    """Asked before anything is done; a failure lowers to `ask` (rule D2)."""
+
+
+class VerificationModel(QuestionModel):
+    """Asked each interval once the steps are done (rule S3)."""
+
+    windows: Annotated[
+        Annotated[int, Whole(1, 100)] | None, Field(description="passes in a row; default verify_windows")
+    ] = None
+    on_fail: Annotated[Literal["fail", "warn"], Field(description="what a failure means")] = "fail"

@@ -1,0 +1,173 @@
+"""`plans/NAME/plan.yml`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from rollbackd.config.models.base import Complaint, Defines, Model, Refers, shell_is_said
+from rollbackd.config.models.checks import Program, SafetyCheckModel, VerificationModel, argv_is_a_list
+from rollbackd.config.models.instance import Version
+from rollbackd.config.models.types import NAME, VARIABLE, Comparison, Duration, Promql, Text, Whole
+from rollbackd.core.model import Limit, Ms, PlanType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rollbackd.config.yaml_source import Mapping
+
+CommandTimeout = Annotated[Ms, Duration("100ms", "10m")]
+Env = dict[Annotated[str, VARIABLE], Annotated[str, Text(most=10_000, least=0, lines=True, secret=True)]]
+Line = Annotated[str, Text()]
+
+
+def irreversible_is_not_repeatable(mapping: Mapping) -> Iterator[Complaint]:
+    if mapping.get("irreversible") is not True:
+        return
+    if mapping.get("repeatable") is True:
+        yield Complaint(("repeatable",), "an irreversible step cannot be repeatable", "remove one of them")
+    retry = mapping.get("retry")
+    attempts = retry.get("attempts") if isinstance(retry, dict) else None
+    if isinstance(attempts, int) and attempts > 1:
+        yield Complaint(("retry",), "an irreversible step is tried once", "remove `retry`")
+    if mapping.get("interrupt") == "always":
+        yield Complaint(("interrupt",), "an irreversible step is never interrupted", "remove `interrupt`")
+
+
+class RetryModel(Model):
+    attempts: Annotated[int, Whole(1, 20), Field(description="tries in all")]
+    backoff: Annotated[Ms, Duration("0s", "5m"), Field(description="between them; doubles")] = 2_000
+
+
+class StepVerifyModel(Model):
+    expr: Annotated[str, Promql(), Field(description="a query that yields one value")]
+    pass_: Annotated[Limit, Comparison(), Field(alias="pass", description="what it must satisfy")]
+    within: Annotated[Ms, Duration("1s", "1h"), Field(description="how long to wait for it")]
+
+
+def probe_is_a_list(mapping: Mapping) -> Iterator[Complaint]:
+    if isinstance(mapping.get("probe"), str):
+        yield Complaint(("probe",), "is one text, and there is no shell", 'write a list: ["./scripts/x.sh"]')
+
+
+class StepModel(Model):
+    rules = (shell_is_said, probe_is_a_list, irreversible_is_not_repeatable)
+
+    step: Annotated[str, NAME, Defines("step", "file"), Field(description="its name, unique in the plan")]
+    run: Annotated[
+        Program,
+        Field(description="a program and its arguments; ./ is the plan's folder; a bare name is on PATH"),
+    ]
+    shell: Annotated[bool, Field(description="run is one text for /bin/sh")] = False
+    env: Annotated[Env, Field(default_factory=dict, description="added to PATH, HOME, LANG and ROLLBACK_*")]
+    timeout: Annotated[Ms, Duration("1s", "1d"), Field(description="then it is stopped, and in doubt (X4)")]
+    interrupt: Annotated[
+        Literal["always", "never"], Field(description="never: a timeout pages and does not stop it (X9)")
+    ] = "always"
+    irreversible: Annotated[bool, Field(description="after it, abort is refused (X8)")] = False
+    retry: Annotated[RetryModel | None, Field(description="after a failure; default one attempt (X6)")] = None
+    repeatable: Annotated[
+        bool, Field(description="safe to run again when nobody can tell whether it ran (X4)")
+    ] = False
+    probe: Annotated[
+        Program | None, Field(description="tells whether it was done: 0 done, 20 not done, else cannot tell")
+    ] = None
+    expect: Annotated[
+        Annotated[str, Text(most=1000)] | None, Field(description="a text its output must hold")
+    ] = None
+    verify: Annotated[StepVerifyModel | None, Field(description="what must become true after exit 0")] = None
+
+
+class PhaseModel(Model):
+    phase: Annotated[str, NAME, Defines("phase", "file"), Field(description="its name")]
+    estimate: Annotated[
+        Annotated[Ms, Duration("1s", "1d")] | None, Field(description="how long it takes, for the SLA")
+    ] = None
+    on_failure: Annotated[Literal["stop"], Field(description="what a failed step means (X7)")] = "stop"
+    after: Annotated[
+        Literal["verified"] | None, Field(description="clean-up: after verification, outside the SLA (X1)")
+    ] = None
+    steps: Annotated[list[StepModel], Field(min_length=1, max_length=200, description="in their order")]
+
+
+class ReleaseModel(Model):
+    rules = (argv_is_a_list,)
+
+    run: Annotated[Program, Field(description="prints what is running now (D6)")]
+    timeout: Annotated[CommandTimeout, Field(description="then it cannot tell")] = 30_000
+
+
+class ReversibleWhileModel(Model):
+    rules = (argv_is_a_list,)
+
+    run: Annotated[Program, Field(description="0 may undo, 20 no longer, else cannot tell (D2)")]
+    timeout: Annotated[CommandTimeout, Field(description="then it cannot tell")] = 30_000
+    guards: Annotated[
+        list[Annotated[str, NAME]],
+        Refers("phase", "file"),
+        Field(min_length=1, description="the phases that must not run past that point"),
+    ]
+    alternative_plan: Annotated[
+        Annotated[str, NAME] | None, Refers("plan"), Field(description="what is done instead")
+    ] = None
+    description: Annotated[str, Text(most=4000, least=0, lines=True), Field(description="for people")] = ""
+
+
+class PlanModel(Model):
+    version: Annotated[Version, Field(description="of the file's form")]
+    plan: Annotated[str, NAME, Defines("plan"), Field(description="its name")]
+    owner: Annotated[Line, Field(description="who answers for it")]
+    level: Annotated[Literal[2, 3, 4], Field(description="sets the SLA (S1)")]
+    type: Annotated[PlanType, Field(description="what is rolled back")] = "application"
+    risk: Annotated[Line | None, Field(description="for people")] = None
+    operation: Annotated[Line | None, Field(description="the change it undoes")] = None
+    permit: Annotated[Line | None, Field(description="who allowed the change")] = None
+    created: Annotated[Line | None, Field(description="for people")] = None
+    updated: Annotated[Line | None, Field(description="for people")] = None
+    services: Annotated[
+        list[Annotated[str, NAME]],
+        Field(min_length=1, max_length=100, description="what it takes hold of (D3)"),
+    ]
+    summary: Annotated[Line, Field(description="what it does")]
+    notify: Annotated[
+        list[Annotated[str, NAME]],
+        Refers("receiver"),
+        Field(default_factory=list, max_length=100, description="told of each turn"),
+    ]
+    ladder: Annotated[str, NAME, Refers("ladder"), Field(description="who is paged")] = "default"
+    env: Annotated[Env, Field(default_factory=dict, description="for everything the plan runs")]
+    needs_previous: Annotated[bool, Field(description="without a previous version known: ask (D2)")] = False
+    release: Annotated[ReleaseModel | None, Field(description="which release runs now")] = None
+    reversible_while: Annotated[ReversibleWhileModel | None, Field(description="the point of no return")] = (
+        None
+    )
+    safety_checks: Annotated[
+        list[SafetyCheckModel],
+        Field(default_factory=list, max_length=100, description="a failure lowers to ask (D2)"),
+    ]
+    phases: Annotated[list[PhaseModel], Field(min_length=1, max_length=100, description="in their order")]
+    verification: Annotated[
+        list[VerificationModel],
+        Field(default_factory=list, max_length=100, description="what must pass to be verified (S3)"),
+    ]
+    verify_windows: Annotated[
+        int, Whole(0, 100), Field(description="ok windows in a row; 0: the checks alone")
+    ] = 3
+    settle: Annotated[
+        Annotated[Ms, Duration("0s", "1d")] | None,
+        Field(description="wait after the last step; default the expression's longest range"),
+    ] = None
+    verify_within: Annotated[
+        Annotated[Ms, Duration("1s", "1d")] | None,
+        Field(description="then unverified; default settle + 2·verify_windows·interval"),
+    ] = None
+    timeout: Annotated[
+        Ms, Duration("1s", "1d"), Field(description="of all steps together; then parked (X9)")
+    ] = 15 * 60_000
+    sla: Annotated[
+        Annotated[Ms, Duration("10s", "30m")] | None, Field(description="not laxer than the level's")
+    ] = None
+    target: Annotated[
+        Annotated[Ms, Duration("10s", "30m")] | None, Field(description="not laxer than the level's")
+    ] = None

@@ -1,0 +1,124 @@
+"""`triggers/*.yml`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field
+
+from rollbackd.config.models.base import Complaint, Defines, Model, Refers, Rule, needs, one_of
+from rollbackd.config.models.instance import Version
+from rollbackd.config.models.types import LABEL, NAME, Comparison, Duration, Number, Promql, Text, Whole
+from rollbackd.core.model import Action, Arm, Category, Limit, Ms, NoData, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rollbackd.config.yaml_source import Mapping
+
+Expr = Annotated[str, Promql()]
+OWN_LABELS = frozenset(["alertname", "instance", "plan", "service", "trigger", "severity", "rung"])
+
+
+def labels_are_free(mapping: Mapping) -> Iterator[Complaint]:
+    labels = mapping.get("labels")
+    for name in labels if isinstance(labels, dict) else ():
+        if name in OWN_LABELS:
+            yield Complaint(("labels", name), "is set by the daemon", "choose another name")
+
+
+class RatioModel(Model):
+    errors: Annotated[Expr, Field(description="absent while the total exists means 0")]
+    total: Annotated[Expr, Field(description="what the errors are divided by")]
+    min_total: Annotated[
+        float, Number(0, 1e15), Field(description="a window with less total is low_traffic")
+    ] = 0.0
+
+
+class TrafficModel(Model):
+    expr: Annotated[Expr, Field(description="how much there was")]
+    at_least: Annotated[float, Number(0, 1e15), Field(description="less is low_traffic")]
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class ConditionModel(Model):
+    """What is asked each window, and when the answer is a breach."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (one_of("expr", "ratio"), needs("traffic", "expr"))
+
+    expr: Annotated[Expr | None, Field(description="PromQL; or ratio")] = None
+    ratio: Annotated[RatioModel | None, Field(description="errors divided by total")] = None
+    breach: Annotated[Limit, Comparison(), Field(description='the comparison that is a breach: "> 0.01"')]
+    traffic: Annotated[TrafficModel | None, Field(description="what must be there for a window to count")] = (
+        None
+    )
+    coverage: Annotated[
+        Annotated[list[Expr], BeforeValidator(_listed), Field(max_length=20)] | None,
+        Field(description="queries for the time of the newest sample; default: of each selector (W14)"),
+    ] = None
+
+
+class TriggerModel(ConditionModel):
+    rules = (*ConditionModel.rules, one_of("windows", "for"), labels_are_free)
+
+    trigger: Annotated[str, NAME, Defines("trigger"), Field(description="its name")]
+    category: Annotated[Category, Field(description="what kind of harm it sees")]
+    severity: Annotated[Severity, Field(description="says the action (see `actions`)")]
+    action: Annotated[Action | None, Field(description="in place of the severity's")] = None
+    windows: Annotated[
+        Annotated[int, Whole(1, 10_000)] | None, Field(description="breaches in a row that fire")
+    ] = None
+    for_: Annotated[
+        Annotated[Ms, Duration("1s", "7d")] | None,
+        Field(alias="for", description="the same as a duration: a multiple of the interval"),
+    ] = None
+    per: Annotated[
+        list[Annotated[str, LABEL]],
+        Field(default_factory=list, max_length=10, description="labels that make subjects (W3)"),
+    ]
+    no_data: Annotated[NoData, Field(description="what a window without data does (W5)")] = "keep"
+    recovered: Annotated[
+        ConditionModel | None,
+        Field(description="what must not breach to be verified; default the trigger (S3)"),
+    ] = None
+    arm: Annotated[Arm, Field(description="when it may act (W9)")] = "rollout"
+    initial_delay: Annotated[
+        Ms, Duration("0s", "1d"), Field(description="after a rollout began, not counted")
+    ] = 0
+    plan: Annotated[str, NAME, Refers("plan"), Field(description="what is done")]
+    cooldown: Annotated[Ms, Duration("0s", "7d"), Field(description="after its end, before it may fire")] = (
+        30 * 60_000
+    )
+    veto: Annotated[
+        Annotated[Ms, Duration("10s", "1d")] | None, Field(description="in place of the severity's")
+    ] = None
+    expires: Annotated[
+        Annotated[Ms, Duration("1m", "7d")] | None, Field(description="in place of the severity's")
+    ] = None
+    labels: Annotated[
+        dict[Annotated[str, LABEL], Annotated[str, Text()]],
+        Field(default_factory=dict, description="on every page"),
+    ]
+    annotations: Annotated[
+        dict[Annotated[str, LABEL], Annotated[str, Text(most=4000, lines=True)]],
+        Field(default_factory=dict, description="summary, runbook_url and what else people should see"),
+    ]
+
+
+class GroupHeadModel(Model):
+    name: Annotated[str, NAME, Defines("group"), Field(description="its name")]
+    interval: Annotated[Ms, Duration("1s", "1d"), Field(description="how long a window is (W1)")] = 15_000
+    align: Annotated[Ms, Duration("0s", "1d"), Field(description="where windows end; below the interval")] = 0
+    delay: Annotated[Ms, Duration("0s", "10m"), Field(description="how late samples become visible")] = 0
+
+
+class GroupModel(GroupHeadModel):
+    triggers: Annotated[list[TriggerModel], Field(min_length=1, description="asked together")]
+
+
+class TriggerFileModel(Model):
+    version: Annotated[Version, Field(description="of the file's form")]
+    groups: Annotated[list[GroupModel], Field(min_length=1, description="triggers with one interval")]

@@ -1,0 +1,299 @@
+"""What one value may say: texts, names, numbers, durations, limits, expressions, addresses.
+
+Each type parses the plain value of the YAML and refuses it in the project's words: what; remedy.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pydantic_core import PydanticCustomError, core_schema
+
+from rollbackd.config.durations import parse_duration, parse_limit, show_duration
+from rollbackd.config.problem import one_line
+from rollbackd.config.promql import analyse
+from rollbackd.config.yaml_source import NULL, Null
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+
+    from rollbackd.core.model import Limit, Ms
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+
+REFUSED = "refused"
+"""The type of this module's errors; `ctx` holds `what` and `remedy`."""
+
+
+def refuse(what: str, remedy: str) -> PydanticCustomError:
+    return PydanticCustomError(REFUSED, "{what}; {remedy}", {"what": what, "remedy": remedy})
+
+
+def shown(value: object) -> str:
+    """A value as an error may show it."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f'"{one_line(value)}"'
+        case int() | float():
+            return one_line(str(value))
+        case Null():
+            return "nothing"
+        case list():
+            return "a list"
+        case dict():
+            return "a mapping"
+    return "something else"
+
+
+class Parsed:
+    """A type that is read by `parse`: the plain value → the meant value, or `refuse(…)` raised."""
+
+    def parse(self, value: object) -> Any:
+        raise NotImplementedError
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+
+def quoted(value: object) -> str:
+    """What to do about a value that should have been text."""
+    if isinstance(value, int | float):
+        return f'write it in quotes: "{shown(value)}"'
+    return "write text, or leave the key out" if value is NULL else "write text"
+
+
+@dataclass(frozen=True)
+class Text(Parsed):
+    """Text without control characters; on one line unless `lines`. `secret` values are never shown."""
+
+    most: int = 200
+    least: int = 1
+    lines: bool = False
+    secret: bool = False
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str):
+            what = "expected text" if self.secret else f"expected text, got {shown(value)}"
+            raise refuse(what, "write it in quotes" if self.secret else quoted(value))
+        if not self.least <= len(value) <= self.most:
+            if not value:
+                raise refuse("is empty", "write something, or leave the key out")
+            raise refuse(f"has {len(value)} characters; at most {self.most}", "shorten it")
+        if _CONTROL.search(value):
+            raise refuse("holds a control character", "remove it")
+        if not self.lines and "\n" in value:
+            raise refuse("holds a line break", "write it on one line")
+        return value
+
+
+@dataclass(frozen=True)
+class Matching(Text):
+    """Text of a given form."""
+
+    form: str = ".*"
+    says: str = ""
+
+    def parse(self, value: object) -> str:
+        text = super().parse(value)
+        if not re.fullmatch(self.form, text, re.ASCII):
+            raise refuse(f"cannot be {shown(text)}", f"use {self.says}")
+        return text
+
+
+NAME = Matching(
+    most=100,
+    form=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    says="letters, digits, `-`, `_` and `.`, a letter or digit first",
+)
+LABEL = Matching(
+    form=r"(?!__)[A-Za-z_][A-Za-z0-9_]*", says="letters, digits and `_`, no digit first, not `__` first"
+)
+VARIABLE = Matching(
+    form=r"(?!ROLLBACK_)[A-Za-z_][A-Za-z0-9_]*",
+    says="letters, digits and `_`, no digit first; `ROLLBACK_…` is the daemon's",
+)
+HEADER = Matching(form=r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", says="the name of an HTTP header")
+JSON_PATH = Matching(form=r"[^.\s]+(\.[^.\s]+)*", says="field names joined by dots")
+
+
+@dataclass(frozen=True)
+class Whole(Parsed):
+    """A whole number within bounds, both included."""
+
+    low: int
+    high: int
+
+    def parse(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            remedy = _plain(value) or f"write a number from {self.low} to {self.high}"
+            raise refuse(f"expected a whole number, got {shown(value)}", remedy)
+        _bound(value, self.low, self.high)
+        return value
+
+
+@dataclass(frozen=True)
+class Number(Parsed):
+    """A number within bounds, both included."""
+
+    low: float
+    high: float
+
+    def parse(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            remedy = _plain(value) or "write a number such as 5 or 0.5"
+            raise refuse(f"expected a number, got {shown(value)}", remedy)
+        _bound(value, self.low, self.high)
+        return float(value)
+
+
+def _bound(value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise refuse(f"is {value}", f"write a number from {low:g} to {high:g}")
+
+
+def _plain(value: object) -> str:
+    """How a text that looks like a number is written as one; empty if it does not."""
+    if isinstance(value, float) and value == int(value):
+        return f"write {int(value)}"
+    if not isinstance(value, str) or len(value) > 18:
+        return ""
+    if re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", value, re.ASCII):
+        return "remove the quotes"
+    if re.fullmatch(r"[-+]?[0-9_]*\.?[0-9]+([eE][-+]?[0-9]{1,2})?", value, re.ASCII):
+        number = float(value)
+        return f"write {int(number) if number == int(number) else number}"
+    return ""
+
+
+@dataclass(frozen=True)
+class Duration(Parsed):
+    """`15s`, `5m`, `1h30m`, `500ms`, within bounds, both included; in ms."""
+
+    low: str = "0s"
+    high: str = "30d"
+
+    def parse(self, value: object) -> Ms:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            raise refuse(f"expected a duration, got {value}", f"write {value}s")
+        if not isinstance(value, str):
+            raise refuse(f"expected a duration, got {shown(value)}", "write 15s, 5m or 1h30m")
+        try:
+            duration = parse_duration(value)
+        except ValueError:
+            remedy = "write it like 15s, 5m, 1h30m or 500ms"
+            raise refuse(f"expected a duration, got {shown(value)}", remedy) from None
+        if not parse_duration(self.low) <= duration <= parse_duration(self.high):
+            raise refuse(f"is {show_duration(duration)}", f"write a duration from {self.low} to {self.high}")
+        return duration
+
+
+class Comparison(Parsed):
+    """`> 0.01`: an operator and a number."""
+
+    def parse(self, value: object) -> Limit:
+        remedy = 'write one of > >= < <= == != and a number, in quotes: "> 0.01"'
+        try:
+            return parse_limit(value if isinstance(value, str) else "")
+        except ValueError:
+            raise refuse(f"expected a comparison, got {shown(value)}", remedy) from None
+
+
+class Promql(Parsed):
+    """A PromQL expression that yields a vector or a scalar."""
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise refuse(f"expected a PromQL expression, got {shown(value)}", quoted(value))
+        if not value.strip():
+            raise refuse("is empty", "write a PromQL expression")
+        try:
+            expression = analyse(value)
+        except ValueError as error:
+            raise refuse(f"is not valid PromQL ({error})", "correct the expression") from None
+        if expression.kind not in ("vector", "scalar"):
+            what = "a range vector" if expression.kind == "matrix" else "a string"
+            raise refuse(f"yields {what}", "write an expression that yields a vector or a scalar")
+        return value
+
+
+@dataclass(frozen=True)
+class Url(Parsed):
+    """An http or https address. Never shown: chat services put tokens into theirs."""
+
+    with_credentials: bool = False
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str) or not _is_url(value):
+            raise refuse("expected an http or https URL", "write it like http://127.0.0.1:9090")
+        if "@" in urlsplit(value).netloc:
+            raise refuse("holds a user or a password", "take it out")
+        return value
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    visible = all(char.isprintable() and not char.isspace() for char in text)
+    sound = parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+    return visible and sound and len(text) <= 2000
+
+
+class Listen(Parsed):
+    """`HOST:PORT` on loopback → (host, port). Port 0 takes a free one."""
+
+    def parse(self, value: object) -> tuple[str, int]:
+        match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]*):([0-9]{1,5})", str(value), re.ASCII)
+        if not isinstance(value, str) or match is None or int(match[2]) > 65535:
+            raise refuse(f"expected HOST:PORT, got {shown(value)}", "write 127.0.0.1:9797")
+        host = match[1].strip("[]")
+        if not _loopback(host):
+            what = f"{shown(host or 'every address')} is not loopback, and there is no sign-in yet"
+            raise refuse(what, "write 127.0.0.1:9797, and reach it through a proxy that has sign-in")
+        return host, int(match[2])
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Argv(Parsed):
+    """A program and its arguments as a list; with `shell: true` one text. → a tuple"""
+
+    def parse(self, value: object) -> tuple[str, ...]:
+        if isinstance(value, str) and value.strip():
+            return (value,)
+        if not isinstance(value, list) or not value:
+            raise refuse(f"expected a list, got {shown(value)}", 'write ["./scripts/x.sh", "argument"]')
+        for number, part in enumerate(value, 1):
+            if not isinstance(part, str):
+                raise refuse(f"item {number} is {shown(part)}, expected text", quoted(part))
+        if len(value) > 1000 or sum(map(len, value)) > 100_000:
+            raise refuse("is too long", "put it into a script")
+        if not value[0].strip():
+            raise refuse("names no program", "write the program first")
+        return tuple(value)
+
+
+class Json(Parsed):
+    """A JSON value that is compared: text, number, true, false or null."""
+
+    def parse(self, value: object) -> str | int | float | bool | None:
+        if isinstance(value, str | int | float):
+            return value
+        if value is NULL:
+            return None
+        raise refuse(f"expected a single value, got {shown(value)}", "name the field with dots: status.state")

@@ -1,0 +1,247 @@
+"""Plan files → core plans (rules X1–X9, S1, S3)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from rollbackd.config.durations import show_duration
+from rollbackd.config.folder import hash_folder
+from rollbackd.config.models.base import walk
+from rollbackd.config.models.plans import PhaseModel, PlanModel, StepModel
+from rollbackd.config.problem import one_line
+from rollbackd.core.model import (
+    Check,
+    Command,
+    HttpGet,
+    Phase,
+    Plan,
+    Query,
+    ReversibleWhile,
+    Step,
+    StepVerify,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rollbackd.config.models.checks import QuestionModel
+    from rollbackd.config.yaml_source import Document, Loc
+    from rollbackd.core.model import Ms, Trigger
+
+SLA: dict[int, Ms] = {2: 30 * 60_000, 3: 15 * 60_000, 4: 10 * 60_000}
+TARGET: dict[int, Ms] = {2: 20 * 60_000, 3: 10 * 60_000, 4: 5 * 60_000}
+"""By the plan's level (rule S1)."""
+
+
+class ReadPlan(NamedTuple):
+    """A plan whose own values are sound; `hash` names its folder as it is now."""
+
+    document: Document
+    model: PlanModel
+    hash: str
+
+    @property
+    def folder(self) -> Path:
+        return self.document.path.parent
+
+
+def check_programs(document: Document) -> None:
+    """Note programs that cannot be run: faults 42 and X2's folders. Looks at the raw data."""
+    for loc, program in _programs(document):
+        if program.startswith("./") or program.startswith("../"):
+            _check_script(document, loc, program)
+        elif program.startswith("/"):
+            if not os.access(program, os.X_OK):
+                document.warn(
+                    loc, f"{one_line(program)} is no program here", "install it where the daemon runs"
+                )
+        elif "/" in program:
+            document.problem(
+                loc, f"{one_line(program)} is neither a path nor a name", f"write ./{one_line(program)}"
+            )
+        elif shutil.which(program) is None:
+            document.warn(loc, f"{one_line(program)} is not on PATH here", "install it where the daemon runs")
+
+
+def _programs(document: Document) -> Iterator[tuple[Loc, str]]:
+    for visited in walk(PlanModel, document.data):
+        for key in ("run", "probe"):
+            argv = visited.mapping.get(key)
+            if isinstance(argv, list) and argv and isinstance(argv[0], str) and argv[0].strip():
+                yield (*visited.loc, key, 0), argv[0]
+
+
+def _check_script(document: Document, loc: Loc, program: str) -> None:
+    folder = document.path.parent
+    path, shown = folder / program, one_line(program)
+    try:
+        real = path.resolve()
+        mode = real.stat().st_mode
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "a link leads to itself"
+        document.problem(loc, f"{shown} cannot be found ({reason})", "create it, or correct the path")
+        return
+    if not real.is_relative_to(folder.resolve()):
+        document.problem(loc, f"{shown} leads out of the plan's folder", "move it into the folder")
+    elif not stat.S_ISREG(mode):
+        document.problem(loc, f"{shown} is not a regular file", "name a script")
+    elif not mode & 0o111:
+        document.problem(loc, f"{shown} is not executable", f"chmod +x {shown}")
+
+
+def folder_hash(document: Document) -> str | None:
+    try:
+        return hash_folder(document.path.parent)
+    except ValueError as refused:
+        what, _, remedy = str(refused).partition("; ")
+        document.problem(
+            ("plan",), one_line(what, 200), remedy or "keep in the folder only what the plan runs"
+        )
+    except OSError as error:
+        what = f"its folder cannot be read ({error.strerror})"
+        document.problem(("plan",), what, "let this user read it")
+    return None
+
+
+def check_plan(document: Document, model: PlanModel) -> None:
+    """Note what several values of one plan together have against them."""
+    if all(phase.after == "verified" for phase in model.phases):
+        document.problem(("phases",), "every phase comes after verification", "remove an `after: verified`")
+    if model.verify_windows == 0 and not any(check.on_fail == "fail" for check in model.verification):
+        what = "0 leaves verification to the checks, and no check can fail"
+        document.problem(("verify_windows",), what, "add a check to `verification`, or write 3")
+    if model.reversible_while is not None and model.reversible_while.alternative_plan == model.plan:
+        loc = ("reversible_while", "alternative_plan")
+        document.problem(loc, "is this plan itself", "name another, or remove it")
+    for key, said, most in (("sla", model.sla, SLA), ("target", model.target, TARGET)):
+        if said is not None and said > most[model.level]:
+            limit = show_duration(most[model.level])
+            what = f"{show_duration(said)} is laxer than level {model.level} allows"
+            document.problem((key,), what, f"write {limit} or less")
+    if model.target is not None and model.target > _sla(model):
+        remedy = f"write {show_duration(_sla(model))} or less"
+        document.problem(("target",), "is beyond the SLA", remedy)
+
+
+def _sla(model: PlanModel) -> Ms:
+    return SLA[model.level] if model.sla is None else model.sla
+
+
+def check_against(document: Document, model: PlanModel, trigger: Trigger, where: str) -> None:
+    """Note why the plan cannot do what a trigger that names it asks (rule S3)."""
+    recovery = trigger.recovery()
+    settle = recovery.longest_range if model.settle is None else model.settle
+    proof = settle + model.verify_windows * trigger.interval
+    work = sum(_estimate(phase) for phase in model.phases if phase.after is None)
+    sla = _sla(model)
+    by = f"trigger {trigger.name}, {where}"
+    if work + proof > sla:
+        what = (
+            f"takes {show_duration(work)} and {show_duration(proof)} to verify ({by}), "
+            f"over its SLA of {show_duration(sla)}"
+        )
+        document.problem(("phases",), what, "shorten estimates, timeouts, settle or verify_windows")
+    if model.verify_within is not None and model.verify_within < proof:
+        what = f"is too short to verify ({by}), which takes {show_duration(proof)}"
+        document.problem(("verify_within",), what, f"write {show_duration(proof)} or more")
+    queried = any(check.expr is not None and check.on_fail == "fail" for check in model.verification)
+    if (trigger.per or recovery.total or recovery.traffic) and not queried:
+        what = f"holds no check with `expr` that can fail, and {by} has per, ratio or traffic"
+        document.problem(("verification",), what, "add one: subjects without traffic prove nothing")
+
+
+def _estimate(phase: PhaseModel) -> Ms:
+    if phase.estimate is not None:
+        return phase.estimate
+    return sum(step.timeout for step in phase.steps)
+
+
+def resolve_plan(read: ReadPlan) -> Plan:
+    """The plan with every default resolved. Call it for plans without problems."""
+    model = read.model
+    sla = _sla(model)
+    return Plan(
+        name=model.plan,
+        hash=read.hash,
+        owner=model.owner,
+        level=model.level,
+        services=tuple(dict.fromkeys(model.services)),
+        phases=tuple(_phase(phase) for phase in model.phases),
+        summary=model.summary,
+        type=model.type,
+        risk=model.risk,
+        operation=model.operation,
+        permit=model.permit,
+        created=model.created,
+        updated=model.updated,
+        notify=tuple(dict.fromkeys(model.notify)),
+        ladder=model.ladder,
+        env=dict(model.env),
+        needs_previous=model.needs_previous,
+        release=Command(model.release.run, timeout=model.release.timeout) if model.release else None,
+        reversible_while=_reversible(model),
+        safety_checks=tuple(_check(check) for check in model.safety_checks),
+        verification=tuple(_check(check) for check in model.verification),
+        verify_windows=model.verify_windows,
+        settle=model.settle,
+        verify_within=model.verify_within,
+        timeout=model.timeout,
+        sla=sla,
+        target=min(TARGET[model.level], sla) if model.target is None else model.target,
+    )
+
+
+def _reversible(model: PlanModel) -> ReversibleWhile | None:
+    said = model.reversible_while
+    if said is None:
+        return None
+    return ReversibleWhile(
+        run=Command(said.run, timeout=said.timeout),
+        guards=tuple(dict.fromkeys(said.guards)),
+        alternative_plan=said.alternative_plan,
+        description=said.description,
+    )
+
+
+def _phase(model: PhaseModel) -> Phase:
+    steps = tuple(_step(step) for step in model.steps)
+    return Phase(model.phase, steps, estimate=model.estimate, after_verified=model.after == "verified")
+
+
+def _step(model: StepModel) -> Step:
+    verify = model.verify
+    return Step(
+        name=model.step,
+        run=Command(model.run, shell=model.shell, timeout=model.timeout, env=dict(model.env)),
+        interrupt="never" if model.irreversible else model.interrupt,
+        irreversible=model.irreversible,
+        attempts=model.retry.attempts if model.retry is not None else 1,
+        backoff=model.retry.backoff if model.retry is not None else 2_000,
+        repeatable=model.repeatable,
+        probe=Command(model.probe) if model.probe is not None else None,
+        expect=model.expect,
+        verify=StepVerify(Query(verify.expr, verify.pass_), verify.within) if verify is not None else None,
+    )
+
+
+def _check(model: QuestionModel) -> Check:
+    run = http = query = None
+    if model.run is not None:
+        run = Command(model.run, timeout=30_000 if model.timeout is None else model.timeout)
+    if model.http is not None:
+        timeout = 10_000 if model.timeout is None else model.timeout
+        http = HttpGet(model.http.url, model.http.status, dict(model.http.json_), timeout)  # type: ignore[arg-type]
+    if model.expr is not None and model.pass_ is not None:
+        query = Query(model.expr, model.pass_)
+    return Check(
+        name=model.check,
+        run=run,
+        http=http,
+        query=query,
+        windows=getattr(model, "windows", None),
+        on_fail=getattr(model, "on_fail", "fail"),
+    )
