@@ -73,6 +73,7 @@ class Daemon:
         last = self._journal.last_stamp()
         self.clock = Clock(last)
         self.metrics = Metrics()
+        self.metrics.restored(restored.state)
         self._engine = Engine(restored.state)
         self._snapshot_at = self._journal.head().seq
         self._stop = asyncio.Event()
@@ -127,12 +128,17 @@ class Daemon:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         await self._runner.open()
+        self.metrics.config_loaded(self._first.config is not None, self.clock.wall())
         self._loop.post(self._first)
         await self._loop.turn(self._loop.queue.get_nowait())
         if self._state_dir.copied:
             self._state_dir.adopt()
         web = await serve(
-            self, listen=self._settings.listen, socket=self._state_dir.sock, metrics=self.metrics
+            self,
+            listen=self._settings.listen,
+            socket=self._state_dir.sock,
+            metrics=self.metrics,
+            external_url=self._settings.external_url,
         )
         self._notifier.ready(f"watching {len(self._engine.soft.watches)} triggers")
         log.info(
@@ -249,6 +255,9 @@ class Daemon:
 
     async def speak(self, verb: s.Verb, actor: str, channel: str) -> Reply:
         return await self._loop.speak(verb, actor, channel)
+
+    async def head(self) -> Head:
+        return await self._on_disk(self._journal.head)
 
     async def life(self, life: str) -> list[Recorded]:
         return await self._on_disk(self._journal.life, life)

@@ -131,7 +131,9 @@ def check_paths(paths: Iterable[Path | str]) -> list[Problem]:
 
 
 def _real(document: Document) -> str:
-    return os.path.realpath(document.path)  # pathlib's resolve raises at a link that leads to itself
+    path = document.path
+    # Neither takes every text for a path: resolve() raises at links in a circle, realpath() at U+0000.
+    return os.path.realpath(path) if os.path.lexists(path) else os.path.abspath(path)
 
 
 def _sort_in(loose: Bundle, document: Document, problems: list[Problem]) -> None:

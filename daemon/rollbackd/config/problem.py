@@ -32,7 +32,8 @@ class Problem:
     severity: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.key}: {self.what}; {self.remedy}"
+        where = f"{one_line(self.file, 4096)}:{self.line}:{self.column}"
+        return f"{where}: {self.key}: {self.what}; {self.remedy}"
 
 
 class ConfigErrors(Exception):

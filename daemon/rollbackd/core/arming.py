@@ -47,8 +47,9 @@ def observe(turn: Turn, watch: Watch, applied: Applied) -> None:
     """What a judged window of a configured trigger means for arming."""
     trigger = watch.trigger
     counting = turn.state.counting.get(trigger.name)
-    if counting is not None and counting.first and applied.end == watch.judged:
-        _first_window(turn, watch, applied)
+    told = not applied.missed and watch.problem is None and watch.partial is None
+    if counting is not None and counting.first and told:
+        _first_window(turn, watch)
     for entry in of_trigger(turn.state, trigger.name):
         _observe_disarmed(turn, watch, applied, entry)
 
@@ -57,11 +58,11 @@ def of_trigger(state: State, trigger: str) -> list[Disarmed]:
     return [entry for entry in state.disarmed.values() if entry.trigger == trigger]
 
 
-def _first_window(turn: Turn, watch: Watch, applied: Applied) -> None:
-    """On a fresh journal nobody knows how long this has been so (W13)."""
+def _first_window(turn: Turn, watch: Watch) -> None:
+    """On a fresh journal nobody knows how long this has been so (W13). Late samples belong to it."""
     trigger = watch.trigger
     turn.emit(e.FirstWindowJudged(at=turn.now, trigger=trigger.name))
-    for subject, verdict in applied.verdicts.items():
+    for subject, verdict in watch.verdicts.items():
         if verdict == "breach":
             _disarm(turn, trigger, subject, "first_window")
             _tell_standing(turn, trigger, subject, "first_window")
@@ -89,6 +90,8 @@ def _relapse(turn: Turn, watch: Watch, applied: Applied, entry: Disarmed) -> Non
     """The same breach again after its life ended (W8): people are told once."""
     if entry.relapsed or entry.end in (None, "shadowed", "notified", *BAD_ENDS):
         return
+    if entry.end == "expired" and f"life/{entry.life}" in turn.state.matters:
+        return  # its ladder is still climbing for this very breach (E1)
     if entry.subject not in applied.grown or not watch.satisfied(entry.subject):
         return
     life = entry.life or ""

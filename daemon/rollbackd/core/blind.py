@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rollbackd.core import wording
 from rollbackd.core.ladder import open_matter, resolve_matter
+from rollbackd.core.windows import ABSENT_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,7 @@ SILENCE: Ms = 120_000
 
 
 def check(turn: Turn, watch: Watch) -> None:
-    """After a window was judged: is this trigger blind, or no longer?"""
+    """After a window was judged, or could not be asked: is this trigger blind, or no longer?"""
     trigger = watch.trigger
     found = watch.blindness(turn.now)
     key = f"blind/{trigger.name}"
@@ -29,6 +30,8 @@ def check(turn: Turn, watch: Watch) -> None:
         resolve_matter(turn, key, "it sees again")
         return
     reason, detail = found
+    if reason == "unreachable" and turn.now - turn.soft.spoke_at < ABSENT_AFTER:
+        return  # Prometheus itself was silent: that has its own page (W6)
     open_matter(
         turn,
         "blind",
@@ -51,6 +54,8 @@ def source_answered(turn: Turn, unreachable: str | None) -> None:
     soft = turn.soft
     if unreachable is None:
         soft.unreachable_since = None
+        if SOURCE in turn.state.matters:
+            soft.spoke_at = turn.now
         soft.answered = True
         resolve_matter(turn, SOURCE, "Prometheus answers again")
     elif soft.unreachable_since is None:

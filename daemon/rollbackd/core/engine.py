@@ -190,9 +190,11 @@ class Engine:
         watch = soft.watches.get(signal.watch)
         if watch is None:
             return
+        before = len(soft.judged)
         for applied in polling.answered(watch, signal, turn.now, _floor(turn, watch.trigger)):
             self._judged(turn, watch, applied)
-        if watch.unreachable is None and _configured_watch(turn, watch):
+        told = len(soft.judged) > before or reason is not None
+        if told and blind.SOURCE not in turn.state.matters and _configured_watch(turn, watch):
             blind.check(turn, watch)
         self._ask(turn, watch)
 
@@ -233,6 +235,7 @@ class Engine:
                 life = turn.state.lives.get(life_id)
                 if life is not None and life.ended is None:
                     (waiting if life.began is None else rollback).progress(turn, life)
+            waiting.resolve_ended(turn)
             sla.progress(turn)
             blind.progress(turn)
             ladder.climb(turn)

@@ -34,6 +34,8 @@ from rollbackd.core.state import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from rollbackd.core.model import Ms
+
 V = TypeVar("V")
 
 HOUR = 3_600_000
@@ -68,13 +70,18 @@ def fold_life(events: Iterable[e.Event], life: str) -> Life | None:
 
 
 def _daemon_started(state: State, event: e.DaemonStarted) -> State:
-    lives = {
-        key: replace(life, overrun_at=life.overrun_at + event.absent)
-        if life.overrun_at is not None and life.parked is None
-        else life
-        for key, life in state.lives.items()
-    }
+    lives = {key: _absent(life, event.absent) for key, life in state.lives.items()}
     return replace(state, started=event.at, finish_only=event.finish_only, lives=lives)
+
+
+def _absent(life: Life, absent: Ms) -> Life:
+    """The daemon's absence counts against no deadline of the plan (X9); held and parked time is added
+    when they end."""
+    if life.ended is not None or life.parked is not None or life.held is not None:
+        return life
+    if life.overrun_at is not None:
+        life = replace(life, overrun_at=life.overrun_at + absent)
+    return _later(life, absent)
 
 
 def _configuration_loaded(state: State, event: e.ConfigurationLoaded) -> State:
@@ -243,7 +250,8 @@ def _matter(state: State, event: e.MatterChanged | e.RungReached | e.MatterAcked
                 acked=None,
             )
         case e.RungReached():
-            paged = (*matter.last_paged[: event.rung], event.at, *matter.last_paged[event.rung + 1 :])
+            before = (*matter.last_paged, *(0 for _ in range(len(matter.last_paged), event.rung)))
+            paged = (*before[: event.rung], event.at, *before[event.rung + 1 :])
             matter = replace(
                 matter, rung=max(matter.rung, event.rung + 1), last_paged=paged, pages=matter.pages + 1
             )
@@ -648,6 +656,8 @@ def _check_answered(life: Life, event: e.CheckAnswered) -> Life:
 
 
 def _resumed(life: Life, event: e.LifeResumed) -> Life:
+    if life.held is not None:
+        life = _later(life, event.at - life.held.at)
     life = replace(
         life,
         held=None,
@@ -656,12 +666,22 @@ def _resumed(life: Life, event: e.LifeResumed) -> Life:
         revision=life.revision + 1,
     )
     if life.began is None:
-        return replace(life, wait_over=event.at if life.approval is None else life.wait_over)
+        unanswered = life.wait == "checking" and life.wait_over is None
+        automatic = life.approval is None and not unanswered
+        return replace(life, wait_over=event.at if automatic else life.wait_over)
     if life.current is not None and life.current.stage == "guarding":
         life = replace(life, checks=_without(life.checks, f"guard/{life.current.phase}"))
     if life.wait == "refused":
         return replace(life, wait_over=event.at)
     return replace(life, state="verifying" if life.verification and not life.verified else "running")
+
+
+def _later(life: Life, wait: Ms) -> Life:
+    """Time in which nothing could be proven does not count against the proof (S3, X9)."""
+    if life.verification is None or life.verified is not None:
+        return life
+    verification = replace(life.verification, deadline=life.verification.deadline + wait)
+    return replace(life, verification=verification)
 
 
 def _fold_step(life: Life, event: e.LifeEvent) -> Life:

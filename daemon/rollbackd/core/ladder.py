@@ -161,10 +161,10 @@ def _times(matter: Matter) -> Iterator[tuple[int, Ms, bool]]:
     """When each rung is to be reached, or repeated, if nothing changes."""
     for index, rung in enumerate(matter.ladder):
         acked_until = matter.acked.until if matter.acked and rung.until == "acked" else 0
-        if index >= matter.rung:
+        paged = matter.last_paged[index] if index < len(matter.last_paged) else 0
+        if not paged:
             yield index, max(matter.opened + rung.after, acked_until), False
             continue
-        paged = matter.last_paged[index]
         if rung.repeat is not None:
             yield index, max(paged + rung.repeat, acked_until), True
         elif acked_until > paged and index == matter.rung - 1:
@@ -240,10 +240,10 @@ def _next_receivers(turn: Turn, page: PageState, refused: str) -> tuple[str, ...
     return tuple(r for r in (*order[start:], *order[:start]) if r not in tried)[:1]
 
 
-def accepted(state: State, matter: str) -> bool:
-    """Whether some receiver took a page of this matter (D8)."""
+def accepted(state: State, matter: str, since: Ms) -> bool:
+    """Whether some receiver took a page of this matter that was promised at `since` or later (D8)."""
     return any(
-        page.matter == matter and any(d.status == "accepted" for d in page.deliveries)
+        page.matter == matter and page.at >= since and any(d.status == "accepted" for d in page.deliveries)
         for page in state.pages.values()
     )
 

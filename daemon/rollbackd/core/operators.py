@@ -8,7 +8,7 @@ from rollbackd.core import arming, decision, ladder, rollout
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.ladder import resolve_matter
-from rollbackd.core.rollback import settle
+from rollbackd.core.rollback import settle, took_effect
 from rollbackd.core.state import BAD_ENDS
 from rollbackd.core.turn import Refused
 from rollbackd.core.wording import moment, span
@@ -274,8 +274,13 @@ def _confirm(turn: Turn, verb: s.Confirm) -> str:
     )
     resolve_matter(turn, f"life/{life.id}", f"confirmed by {turn.actor}: {verb.answer}")
     life = turn.state.lives[life.id]
-    if verb.answer == "skip":
-        settle(turn, life, current, "skipped", by=turn.actor, detail=verb.comment)
+    match verb.answer:
+        case "done":
+            took_effect(turn, life, current, by=turn.actor)
+        case "retry":
+            turn.emit(e.StepStaged(at=turn.now, life=life.id, step=verb.step, stage="ready"))
+        case "skip":
+            settle(turn, life, current, "skipped", by=turn.actor, detail=verb.comment)
     return f"step {verb.step} of {life.id}: {verb.answer}"
 
 

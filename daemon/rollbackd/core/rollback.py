@@ -186,7 +186,7 @@ def _ended(turn: Turn, life: Life, current: Current) -> None:
     if current.outcome == "refused":
         turn.emit(e.WaitBegan(at=turn.now, life=life.id, wait="refused"))
     elif current.outcome == "exited" and current.status == 0 and current.expect_matched:
-        _took_effect(turn, life, current, by="run")
+        took_effect(turn, life, current, by="run")
     else:
         _attempt_failed(turn, life, current, step, _why_failed(current))
 
@@ -230,7 +230,7 @@ def _probed(turn: Turn, life: Life, current: Current) -> None:
     if answered is None:
         return
     if answered.status == 0:
-        _took_effect(turn, life, current, by="probe")
+        took_effect(turn, life, current, by="probe")
     elif answered.status == 20 and current.outcome == "timed_out":
         _attempt_failed(turn, life, current, step, "timed out, and the probe says not done")
     elif answered.status == 20 and current.doubts < MOST_DOUBTS:
@@ -240,7 +240,7 @@ def _probed(turn: Turn, life: Life, current: Current) -> None:
         _park(turn, life, "in_doubt", f"step {step.name}: {why}")
 
 
-def _took_effect(turn: Turn, life: Life, current: Current, *, by: str) -> None:
+def took_effect(turn: Turn, life: Life, current: Current, *, by: str) -> None:
     """Done, by its exit, its probe or a person: `verify` still has to hold (X4, X6)."""
     _, step = at_hand(life, current)
     if step.verify is None:

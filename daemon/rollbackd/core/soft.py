@@ -58,6 +58,7 @@ class Soft:
         self.judged: list[Judged] = []
         self.unreachable_since: Ms | None = None
         self.unreachable_why = ""
+        self.spoke_at: Ms = 0  # when its last long silence ended
         self.answered = False
         self._alarms: list[tuple[Ms, str]] = []
         self._by_name: dict[str, list[Watch]] = {}
@@ -84,7 +85,9 @@ class Soft:
         for life in state.lives.values():
             for trigger in _pinned(life):
                 reach = life.plan.verify_windows + 1
-                wanted.setdefault(watch_key(trigger), (trigger, trigger.condition, life.opened, reach))
+                key = watch_key(trigger)
+                known = wanted.get(key, (trigger, trigger.condition, life.opened, 0))
+                wanted[key] = (*known[:3], max(known[3], reach))
                 if trigger.recovered is not None and life.verification is not None:
                     since = life.verification.settled
                     wanted[watch_key(trigger, recovery=True)] = (
@@ -158,7 +161,9 @@ class Soft:
                 verdict = "no_data"
             if applied.end - watch.interval < recovery.settled:
                 continue
-            recovery.run = recovery.run + 1 if verdict == "ok" else 0
+            follows = not recovery.seen or applied.end - recovery.seen[-1].end <= watch.interval
+            run = recovery.run if follows else 0
+            recovery.run = run + 1 if verdict == "ok" else 0
             recovery.breached = recovery.breached or verdict == "breach"
             recovery.seen = [*recovery.seen[-31:], Seen(applied.end, verdict)]
 

@@ -356,7 +356,7 @@ class Matter(Struct, frozen=True):
     plan: str | None = None
     trigger: str | None = None
     rung: int = 0  # the next rung to reach
-    last_paged: tuple[Ms, ...] = ()  # for each rung reached
+    last_paged: tuple[Ms, ...] = ()  # for each rung; 0: passed over, still to be reached
     pages: int = 0
     acked: Acked | None = None
 

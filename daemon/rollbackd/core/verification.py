@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
-from rollbackd.core.ladder import open_life_matter, tell
+from rollbackd.core.ladder import open_life_matter, resolve_matter, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ def begin(turn: Turn, life: Life) -> None:
             at=turn.now,
             life=life.id,
             settled=began + settle,
-            deadline=began + within,
+            deadline=turn.now + within,  # later than the last step where a hold came between
             interval=interval,
         )
     )
@@ -43,6 +43,9 @@ def progress(turn: Turn, life: Life, verification: Verification) -> None:
     if _proven(turn, life, verification):
         turn.emit(e.RollbackVerified(at=turn.now, life=life.id, windows=_evidence(turn, life)))
         tell(turn, life, f"{life.plan.name}: recovery verified ({life.id})", "")
+        for other in list(turn.state.lives.values()):
+            if other.state == "expired" and other.plan.name == life.plan.name:
+                resolve_matter(turn, f"life/{other.id}", f"{life.id} verified")
     elif turn.now >= verification.deadline:
         missing = "; ".join(_missing(turn, life, verification)) or "nothing to verify it by"
         turn.emit(e.LifeEnded(at=turn.now, life=life.id, end="unverified", detail=missing))

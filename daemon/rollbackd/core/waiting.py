@@ -26,27 +26,32 @@ HAND_EXPIRES: Ms = 15 * 60_000
 
 
 def observe(turn: Turn, watch: Watch, applied: Applied) -> None:
-    """A subject seen `ok` leaves a life that waits (D7, D10); the streak's end ends an expired
-    life's pages (E1)."""
+    """A subject seen `ok` leaves a life that waits (D7, D10)."""
     for life in list(turn.state.lives.values()):
-        before_first_step = life.waits() or life.wait == "refused"
+        if not life.waits() and life.wait != "refused":
+            continue
         for found in life.firings:
             if found.trigger != watch.trigger.name or found.left:
                 continue
             if applied.verdicts.get(found.subject) != "ok":
                 continue
-            if before_first_step:
-                turn.emit(
-                    e.SubjectLeft(
-                        at=turn.now,
-                        life=life.id,
-                        trigger=found.trigger,
-                        subject=found.subject,
-                        end=applied.end,
-                    )
+            turn.emit(
+                e.SubjectLeft(
+                    at=turn.now,
+                    life=life.id,
+                    trigger=found.trigger,
+                    subject=found.subject,
+                    end=applied.end,
                 )
-            elif life.state == "expired":
-                resolve_matter(turn, f"life/{life.id}", "the breach ended")
+            )
+
+
+def resolve_ended(turn: Turn) -> None:
+    """The pages of what nobody decided end with its breach (E1)."""
+    breaching = {entry.life for entry in turn.state.disarmed.values() if entry.streak_ended is None}
+    for life in list(turn.state.lives.values()):
+        if life.state in ("expired", "notified") and life.firings and life.id not in breaching:
+            resolve_matter(turn, f"life/{life.id}", "the breach ended")
 
 
 def progress(turn: Turn, life: Life) -> None:
@@ -57,7 +62,7 @@ def progress(turn: Turn, life: Life) -> None:
         return
     if life.held is not None:
         return
-    if life.state == "waiting_approval" and life.approval is None:
+    if life.state == "waiting_approval" and life.approval is None and _needs_approval(life):
         if life.expires is not None and turn.now >= life.expires:
             _expire(turn, life)
         return
@@ -77,13 +82,13 @@ def progress_refused(turn: Turn, life: Life) -> None:
     automatic = life.by == AUTOMATIC and life.approval is None
     if automatic and not life.present():
         stand_down(turn, life)
-    elif life.held is not None:
-        return
     elif life.abort is not None:
         turn.emit(
             e.LifeEnded(at=turn.now, life=life.id, end="vetoed", detail="aborted before its first step")
         )
         resolve_matter(turn, f"life/{life.id}", "aborted before its first step")
+    elif life.held is not None:
+        return
     elif life.state == "waiting_approval":
         if life.expires is not None and turn.now >= life.expires:
             _expire(turn, life)
@@ -92,7 +97,9 @@ def progress_refused(turn: Turn, life: Life) -> None:
         if again is None:
             return
         life = reconsider(turn, life, again)
-        if _needs_approval(life):
+        if life.action in ("notify", "shadow"):
+            end_passive(turn, life)
+        elif _needs_approval(life):
             ask(turn, life)
         else:
             turn.emit(e.WaitEnded(at=turn.now, life=life.id, wait="refused"))
@@ -118,8 +125,10 @@ def _wait_ends(turn: Turn, life: Life) -> bool:
         case "checking":
             return _checks_end(turn, life)
         case "lock":
-            if blockers(turn.state, life):
-                page_blocked(turn, life)
+            blocking = blockers(turn.state, life)
+            if blocking:
+                _await_lock(turn, life, blocking[0])
+                page_blocked(turn, turn.state.lives[life.id])
                 return False
             turn.emit(e.WaitEnded(at=turn.now, life=life.id, wait="lock"))
             resolve_matter(turn, f"life/{life.id}", "nothing blocks it any more")
@@ -171,8 +180,10 @@ def _release_changed(turn: Turn, life: Life) -> None:
 
 
 def _veto_ends(turn: Turn, life: Life) -> bool:
+    if life.action == "auto":  # a higher trigger joined (D10)
+        return True
     if life.veto_until is None:
-        if accepted(turn.state, f"life/{life.id}"):
+        if accepted(turn.state, f"life/{life.id}", life.wait_since):
             veto = life.triggers[life.trigger].veto
             turn.emit(e.VetoOpened(at=turn.now, life=life.id, until=turn.now + veto))
             return False

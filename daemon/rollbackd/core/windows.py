@@ -44,7 +44,7 @@ class Streak:
 class Applied:
     """What one judged window did to the streaks."""
 
-    __slots__ = ("counts", "end", "ended", "grown", "retired", "verdicts")
+    __slots__ = ("counts", "end", "ended", "grown", "missed", "retired", "verdicts")
 
     def __init__(self, end: Ms) -> None:
         self.end = end
@@ -53,6 +53,7 @@ class Applied:
         self.grown: list[str] = []  # subjects whose streak this window's breach made longer
         self.ended: list[str] = []  # subjects whose streak it ended
         self.retired: list[str] = []
+        self.missed = False  # never answered
 
 
 class Partial:
@@ -148,6 +149,7 @@ class Watch:
     def miss(self, end: Ms, now: Ms, floor: Callable[[str], Ms]) -> Applied:
         """A window that was never answered: `no_data` for everyone (W6)."""
         applied = Applied(end)
+        applied.missed = True
         self._take(applied, self._complete(Judgement()), Judgement(), floor)
         self._finish(applied, now)
         return applied
@@ -304,13 +306,15 @@ class Watch:
     def longest(self) -> int:
         return max((streak.count for streak in self.streaks.values()), default=0)
 
-    def blindness(self, now: Ms) -> tuple[Literal["sparse", "unusable", "absent"], str] | None:
+    def blindness(self, now: Ms) -> tuple[Literal["sparse", "unreachable", "unusable", "absent"], str] | None:
         """Why nothing has been seen for too long (W5, W14)."""
         if self.gaps >= 2:
             return "sparse", "its targets are scraped less often than its interval"
         patience = max(ABSENT_AFTER, self.trigger.windows * self.interval)
         if now - self.usable_at < patience:
             return None
+        if self.unreachable is not None:
+            return "unreachable", self.unreachable[1]
         if self.problem is not None:
             return "unusable", self.problem
         return "absent", "no subject has had data"

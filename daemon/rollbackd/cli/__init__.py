@@ -1,0 +1,5 @@
+"""The command line: `rollbackd`."""
+
+from rollbackd.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,72 @@
+"""Prints: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+    Cells: TypeAlias = list[str | RenderableType]
+
+WIDE = 400  # off a terminal a row stays on one line
+
+
+def print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=2))
+
+
+def console() -> Console:
+    """Honours NO_COLOR and TERM; guesses nothing from the text it prints (fault 68)."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else WIDE
+    return Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
+
+
+def show(found: RenderableType) -> None:
+    """What rich pads at the ends of lines is of no use in a file."""
+    printer = console()
+    if printer.is_terminal:
+        printer.print(found)
+        return
+    with printer.capture() as capture:
+        printer.print(found)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def note(text: str, style: str = "dim") -> Text:
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+def table(title: str, *columns: str) -> Table:
+    from rich.table import Table
+
+    made = Table(
+        title=title.upper(),
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+    )
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def row(into: Table, cells: Sequence[str | RenderableType], style: str | None = None) -> None:
+    """Plain strings are text, never markup."""
+    from rich.text import Text
+
+    into.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), style=style)

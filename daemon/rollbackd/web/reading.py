@@ -1,0 +1,100 @@
+"""GET: what is so. Nothing here changes anything (E4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from rollbackd.metrics import CONTENT_TYPE
+from rollbackd.report import markdown
+from rollbackd.web import lives, views
+from rollbackd.web.answers import Problem, listed, success
+from rollbackd.web.archive import Archive
+
+if TYPE_CHECKING:
+    from rollbackd.metrics import Metrics
+    from rollbackd.web.daemon import Daemon
+
+MOST_ENDED = 500
+
+
+class Reading:
+    """The read API of one daemon."""
+
+    def __init__(self, daemon: Daemon, metrics: Metrics) -> None:
+        self._daemon = daemon
+        self._metrics = metrics
+        self._archive = Archive(daemon)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/-/healthy", self.healthy),
+            web.get("/-/ready", self.ready),
+            web.get("/metrics", self.metrics),
+            web.get("/api/v1/triggers", self.triggers),
+            web.get("/api/v1/plans", self.plans),
+            web.get("/api/v1/rollouts", self.rollouts),
+            web.get("/api/v1/rollbacks", self.rollbacks),
+            web.get("/api/v1/rollbacks/{id}", self.rollback),
+            web.get("/api/v1/rollbacks/{id}/report", self.report),
+            web.get("/api/v1/pauses", self.pauses),
+            web.get("/api/v1/matters", self.matters),
+            web.get("/api/v1/status/config", self.config),
+            web.get("/api/v1/status/buildinfo", self.buildinfo),
+        ]
+
+    async def healthy(self, _request: web.Request) -> web.Response:
+        if self._daemon.halted is not None:
+            return web.Response(status=503, text=f"halted: {self._daemon.halted}\n")
+        return web.Response(text="rollbackd is healthy\n")
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        reasons = self._daemon.ready()
+        if reasons:
+            return web.Response(status=503, text="".join(f"{reason}\n" for reason in reasons))
+        return web.Response(text="rollbackd is ready\n")
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        body = await self._metrics.exposition(self._daemon.state, self._daemon.soft)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+    async def triggers(self, _request: web.Request) -> web.Response:
+        return await listed(views.triggers(self._daemon.state, self._daemon.soft))
+
+    async def plans(self, _request: web.Request) -> web.Response:
+        return await listed(views.plans(self._daemon.state))
+
+    async def rollouts(self, _request: web.Request) -> web.Response:
+        return await listed(views.rollouts(self._daemon.state))
+
+    async def rollbacks(self, request: web.Request) -> web.Response:
+        found = await self._archive.lives(_limit(request))
+        return await listed(lives.rollback(life) for life in found)
+
+    async def rollback(self, request: web.Request) -> web.Response:
+        life, rows = await self._archive.find(request.match_info["id"])
+        return success(lives.in_full(life, self._daemon.state, rows))
+
+    async def report(self, request: web.Request) -> web.Response:
+        life, rows = await self._archive.find(request.match_info["id"])
+        return web.Response(text=markdown(life, rows), content_type="text/markdown", charset="utf-8")
+
+    async def pauses(self, _request: web.Request) -> web.Response:
+        return await listed(views.pauses(self._daemon.state.pauses))
+
+    async def matters(self, _request: web.Request) -> web.Response:
+        return await listed(views.matters(self._daemon.state))
+
+    async def config(self, _request: web.Request) -> web.Response:
+        return success({"yaml": self._daemon.config_text()})
+
+    async def buildinfo(self, _request: web.Request) -> web.Response:
+        return success({"instance": self._daemon.instance, **self._daemon.build})
+
+
+def _limit(request: web.Request) -> int:
+    text = request.query.get("limit", "50")
+    if not (text.isascii() and text.isdigit() and len(text) < 6):
+        raise Problem("bad_data", f"limit: expected a whole number from 0 to {MOST_ENDED}")
+    return min(int(text), MOST_ENDED)

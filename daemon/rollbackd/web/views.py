@@ -1,0 +1,198 @@
+"""The JSON of the API: pure functions of hard and soft state. Moments are RFC 3339, durations seconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from heapq import nsmallest
+from typing import TYPE_CHECKING, Any
+
+from rollbackd.core.glance import armed, blind, disarmed_subjects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from rollbackd.core.model import Ms, Plan, Trigger
+    from rollbackd.core.soft import Soft
+    from rollbackd.core.state import Delivery, Disarmed, Matter, Paused, Rollout, State
+    from rollbackd.core.windows import Watch
+
+    Json = dict[str, Any]
+
+MOST_SUBJECTS = 200
+
+_WORST_FIRST = {"breach": 0, "unknown": 1, "no_data": 2, "low_traffic": 3, "ok": 4}
+
+
+def rfc3339(at: Ms | None) -> str | None:
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# Triggers
+
+
+def triggers(state: State, soft: Soft) -> Iterator[Json]:
+    disarmed = disarmed_subjects(state)
+    for trigger in state.config.triggers if state.config is not None else ():
+        yield _trigger(state, trigger, soft.watch(trigger), disarmed.get(trigger.name, {}))
+
+
+def _trigger(state: State, trigger: Trigger, watch: Watch | None, disarmed: Mapping[str, Disarmed]) -> Json:
+    verdicts = watch.verdicts if watch is not None else {}
+    problem = None
+    if watch is not None:
+        problem = watch.unreachable[1] if watch.unreachable is not None else watch.problem
+    return {
+        "name": trigger.name,
+        "group": trigger.group,
+        "plan": trigger.plan,
+        "severity": trigger.severity,
+        "category": trigger.category,
+        "action": trigger.action,
+        "arm": trigger.arm,
+        "interval_seconds": trigger.interval / 1000,
+        "windows": trigger.windows,
+        "limit": str(trigger.condition.breach),
+        "armed": armed(state, trigger, verdicts, disarmed),
+        "blind": blind(state, trigger.name),
+        "subjects": _subjects(trigger, watch, disarmed),
+        "subject_count": len(verdicts.keys() | disarmed.keys()),
+        "last_window": rfc3339(watch.judged) if watch is not None and watch.judged else None,
+        "problem": problem,
+        "source": trigger.source,
+    }
+
+
+def _subjects(trigger: Trigger, watch: Watch | None, disarmed: Mapping[str, Disarmed]) -> list[Json]:
+    verdicts = watch.verdicts if watch is not None else {}
+    streaks = watch.streaks if watch is not None else {}
+    found = []
+    for subject in (*verdicts, *(subject for subject in disarmed if subject not in verdicts)):
+        streak = streaks.get(subject)
+        count = streak.count if streak is not None else 0
+        verdict = verdicts.get(subject, "no_data")
+        found.append((_WORST_FIRST[verdict], -count, subject))
+    rows = []
+    for _, negative, subject in nsmallest(MOST_SUBJECTS, found):
+        entry = disarmed.get(subject)
+        rows.append(
+            {
+                "labels": _labels(trigger, subject),
+                "verdict": verdicts.get(subject, "no_data"),
+                "streak": -negative,
+                "disarmed": entry.cause if entry is not None else None,
+            }
+        )
+    return rows
+
+
+def _labels(trigger: Trigger, subject: str) -> dict[str, str]:
+    """A subject that was disarmed under another `per` has no labels any more."""
+    try:
+        return trigger.subject_labels(subject)
+    except ValueError:
+        return {}
+
+
+# Plans, rollouts, pauses, matters
+
+
+def plans(state: State) -> Iterator[Json]:
+    for plan in state.config.plans if state.config is not None else ():
+        yield _plan(plan, state)
+
+
+def _plan(plan: Plan, state: State) -> Json:
+    return {
+        "name": plan.name,
+        "hash": plan.hash,
+        "owner": plan.owner,
+        "level": plan.level,
+        "type": plan.type,
+        "summary": plan.summary,
+        "services": plan.services,
+        "sla_seconds": plan.sla / 1000,
+        "target_seconds": plan.target / 1000,
+        "timeout_seconds": plan.timeout / 1000,
+        "phases": [
+            {
+                "phase": phase.name,
+                "after_verified": phase.after_verified,
+                "estimate_seconds": phase.estimate / 1000 if phase.estimate is not None else None,
+                "steps": [step.name for step in phase.steps],
+            }
+            for phase in plan.phases
+        ],
+        "spent": [service for service in plan.services if service in state.spent],
+    }
+
+
+def rollouts(state: State) -> Iterator[Json]:
+    newest = sorted(state.rollouts.values(), key=lambda found: (found.state != "open", -found.began))
+    yield from map(rollout, newest)
+
+
+def rollout(found: Rollout) -> Json:
+    return {
+        "id": found.id,
+        "plan": found.plan,
+        "previous": found.previous,
+        "next": found.next,
+        "state": found.state,
+        "began": rfc3339(found.began),
+        "until": rfc3339(found.until),
+        "ended": rfc3339(found.ended),
+        "by": found.by,
+        "permit": found.permit,
+    }
+
+
+def pauses(found: Iterable[Paused]) -> Iterator[Json]:
+    for pause in found:
+        yield {
+            "service": pause.service,
+            "trigger": pause.trigger,
+            "by": pause.by,
+            "at": rfc3339(pause.at),
+            "until": rfc3339(pause.until),
+            "comment": pause.comment,
+        }
+
+
+def matters(state: State) -> Iterator[Json]:
+    deliveries: dict[str, list[Delivery]] = {}
+    for page in state.pages.values():
+        if page.matter is not None:
+            deliveries.setdefault(page.matter, []).extend(page.deliveries)
+    for found in sorted(state.matters.values(), key=lambda matter: matter.opened):
+        yield _matter(found, deliveries.get(found.key, []))
+
+
+def _matter(found: Matter, deliveries: list[Delivery]) -> Json:
+    acked = found.acked
+    return {
+        "key": found.key,
+        "kind": found.kind,
+        "cause": found.cause,
+        "title": found.title,
+        "text": found.text,
+        "opened": rfc3339(found.opened),
+        "life": found.life,
+        "plan": found.plan,
+        "trigger": found.trigger,
+        "rungs_reached": found.rung,
+        "rungs": len(found.ladder),
+        "acked": None
+        if acked is None
+        else {"by": acked.by, "at": rfc3339(acked.at), "until": rfc3339(acked.until)},
+        "deliveries": [
+            {
+                "receiver": delivery.receiver,
+                "status": delivery.status,
+                "tries": delivery.tries,
+                "detail": delivery.detail,
+            }
+            for delivery in deliveries
+        ],
+    }

@@ -1,0 +1,198 @@
+"""What the read API tells, over both ways in."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.web.conftest import Served
+from tests.web.scene import MINUTE, Scene, config, plan, trigger
+
+from rollbackd.core import signals as s
+
+
+async def test_triggers_show_the_worst_subjects_first(served: Served) -> None:
+    served.scene.window({"stable": "0.001", "canary": "0.02"})
+    (found,) = await served.get("/api/v1/triggers")
+    assert found["subjects"] == [
+        {"labels": {"cohort": "canary"}, "verdict": "breach", "streak": 1, "disarmed": None},
+        {"labels": {"cohort": "stable"}, "verdict": "ok", "streak": 0, "disarmed": None},
+    ]
+    assert found["armed"] is True
+    assert found["blind"] is None
+    assert found["last_window"] == "2025-12-09T20:00:15.000Z"
+    assert {"name", "group", "plan", "severity", "action", "windows", "problem"} <= found.keys()
+    assert found["interval_seconds"] == 15
+
+
+async def test_at_most_200_subjects_are_shown(served: Served) -> None:
+    served.scene.window({f"c{number:03}": "0.001" for number in range(300)} | {"z": "0.02"})
+    (found,) = await served.get("/api/v1/triggers")
+    assert len(found["subjects"]) == 200
+    assert found["subjects"][0]["labels"] == {"cohort": "z"}
+    assert found["subject_count"] == 301
+
+
+async def test_a_subject_that_fired_is_disarmed(served: Served) -> None:
+    served.scene.fire()
+    (found,) = await served.get("/api/v1/triggers")
+    assert found["subjects"][0]["disarmed"] == "fired"
+    assert found["armed"] is False
+
+
+async def test_an_open_rollback(served: Served) -> None:
+    life = served.scene.fire()
+    served.scene.run_step(life)
+    (row,) = await served.get("/api/v1/rollbacks")
+    assert row["id"] == "api-1"
+    assert row["scope"] is None
+    assert row["state"] == "running"
+    assert row["subjects"] == [{"cohort": "canary"}]
+    assert row["sla"] == {
+        "seconds": 900,
+        "target_seconds": 600,
+        "deadline": "2025-12-09T20:15:30.200Z",
+        "breached": False,
+    }
+    full = await served.get("/api/v1/rollbacks/api-1")
+    assert {name: full[name] for name in row} == row
+    assert [(step["step"], step["state"]) for step in full["steps"]] == [
+        ("drain", "done"),
+        ("revert", "running"),
+        ("tidy", "to_come"),
+    ]
+    assert [window["value"] for window in full["firings"][0]["windows"]] == ["0.025", "0.025"]
+    assert "rollback began: services taken" in [entry["text"] for entry in full["timeline"]]
+
+
+async def test_ended_rollbacks_come_from_the_journal(served: Served) -> None:
+    life = served.scene.roll_back()
+    assert life not in served.scene.state.lives
+    (row,) = await served.get("/api/v1/rollbacks")
+    assert (row["id"], row["state"], row["sla"]["deadline"]) == (life, "verified", None)
+    assert row["ended"] is not None
+    full = await served.get(f"/api/v1/rollbacks/{life}")
+    assert full["state"] == "verified"
+    assert full["timeline"][-1]["kind"] in ("life_ended", "page_promised")
+    assert await served.get("/api/v1/rollbacks?limit=0") == []
+
+
+async def test_open_ones_come_first(served: Served) -> None:
+    first = served.scene.roll_back()
+    served.scene.take(s.OperatorSpoke(0, s.Start("api", "again"), "ann", "socket"))
+    rows = await served.get("/api/v1/rollbacks")
+    assert [row["id"] for row in rows] == ["api-2", first]
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "kind"),
+    [
+        ("api-9", 404, "not_found"),
+        ("nope", 404, "not_found"),
+        ("api-01", 404, "not_found"),
+        ("%0a%1b[31m", 404, "not_found"),
+        ("ap", 400, "bad_data"),
+        ("api-", 400, "bad_data"),
+    ],
+)
+async def test_ids_that_fit_nothing_or_too_much(served: Served, target: str, status: int, kind: str) -> None:
+    for _ in range(2):
+        served.scene.take(s.OperatorSpoke(0, s.Start("api", "by hand"), "ann", "socket"))
+        served.scene.take(s.OperatorSpoke(0, s.Abort("api", now=True), "ann", "socket"))
+        for life in list(served.scene.state.lives):
+            served.scene.run_step(life, outcome="stopped", status=None)
+            served.scene.take(s.OperatorSpoke(0, s.Resolve(life, "by hand", "fine"), "ann", "socket"))
+    assert served.scene.state.numbers == {"api": 2}
+    answered = await served.problem(f"/api/v1/rollbacks/{target}")
+    assert answered[:2] == (status, kind)
+
+
+async def test_a_unique_prefix_is_enough(served: Served) -> None:
+    life = served.scene.roll_back()
+    assert (await served.get("/api/v1/rollbacks/ap"))["id"] == life
+
+
+async def test_the_report_is_markdown(served: Served) -> None:
+    life = served.scene.roll_back()
+    async with served.tcp.get(f"/api/v1/rollbacks/{life}/report") as answer:
+        assert answer.headers["Content-Type"] == "text/markdown; charset=utf-8"
+        assert (await answer.text()).startswith("# Rollback report: api (api-1)\n")
+
+
+async def test_plans_rollouts_pauses_matters(served: Served) -> None:
+    scene = served.scene
+    scene.take(s.OperatorSpoke(0, s.BeginRollout("api", "v1", "v2"), "ann", "socket"))
+    scene.take(
+        s.OperatorSpoke(0, s.Pause(service="api", duration=MINUTE, comment="load test"), "ann", "socket")
+    )
+    scene.fire()
+    (found,) = await served.get("/api/v1/plans")
+    assert [phase["phase"] for phase in found["phases"]] == ["stop-traffic", "revert", "clean-up"]
+    (rollout,) = await served.get("/api/v1/rollouts")
+    assert (rollout["state"], rollout["previous"], rollout["next"]) == ("open", "v1", "v2")
+    (pause,) = await served.get("/api/v1/pauses")
+    assert (pause["service"], pause["by"], pause["comment"]) == ("api", "ann", "load test")
+    (matter,) = await served.get("/api/v1/matters")
+    assert (matter["key"], matter["cause"]) == ("life/api-1", "approval")
+    assert matter["deliveries"][0]["receiver"] == "am"
+    (row,) = await served.get("/api/v1/rollbacks")
+    assert [low["reason"] for low in row["lowered_by"]] == ["paused"]
+    assert row["state"] == "waiting_approval"
+
+
+async def test_status(served: Served) -> None:
+    assert await served.get("/api/v1/status/config") == {"yaml": "instance: test-1\n"}
+    assert await served.get("/api/v1/status/buildinfo") == {"instance": "test-1", "version": "0.0-test"}
+
+
+async def test_health_and_readiness(served: Served) -> None:
+    async with served.tcp.get("/-/ready") as ready, served.tcp.get("/-/healthy") as healthy:
+        assert (ready.status, healthy.status) == (200, 200)
+    served.scene.reasons = ["configuration: none", "not judged yet: A"]
+    served.scene.halted = "no room"
+    async with served.tcp.get("/-/ready") as ready, served.tcp.get("/-/healthy") as healthy:
+        assert (ready.status, healthy.status) == (503, 503)
+        assert await ready.text() == "configuration: none\nnot judged yet: A\n"
+
+
+async def test_reading_changes_nothing(served: Served) -> None:
+    """E4."""
+    served.scene.fire()
+    before, head = served.scene.state, served.scene.journal.head()
+    for path in ("triggers", "plans", "rollouts", "rollbacks", "rollbacks/api-1", "rollbacks/api-1/report"):
+        async with served.tcp.get(f"/api/v1/{path}") as answer:
+            assert answer.status == 200
+    async with served.tcp.get("/metrics") as answer:
+        assert answer.status == 200
+    assert served.scene.state is before
+    assert served.scene.journal.head() == head
+
+
+async def test_a_hostile_label_stays_data(served: Served) -> None:
+    """Fault 68."""
+    served.scene.window({"<script>\n\x1b[31m$(id)": "0.02"})
+    async with served.tcp.get("/api/v1/triggers") as answer:
+        raw = await answer.read()
+        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert b"\x1b" not in raw
+    assert b"\n" not in raw
+    found = json.loads(raw)["data"][0]["subjects"][0]
+    assert found["labels"] == {"cohort": "<script>\n\x1b[31m$(id)"}
+
+
+async def test_a_thousand_triggers_are_listed_in_slices(served: Served) -> None:
+    many = config(
+        hash="many",
+        plans=(plan(),),
+        triggers=tuple(trigger(f"T{number}", fingerprint=f"f{number}") for number in range(1_000)),
+    )
+    served.scene.take(s.ConfigurationLoaded(many))
+    assert len(await served.get("/api/v1/triggers")) == 1_000
+
+
+def test_the_scene_is_a_daemon() -> None:
+    from rollbackd.web import Daemon
+
+    daemon: Daemon = Scene()
+    assert daemon.instance == "test-1"
