@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from tests.cli.fake import FakeDaemon, listening
 
+from rollbackd.cli import poll
+
 
 @pytest.fixture(autouse=True)
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import pytest
 from tests.cli.fake import rollbackd
-from tests.journals.examples import EXAMPLES
+from tests.journals.examples import example
 
 from rollbackd import config
 from rollbackd.cli import where
 from rollbackd.config.problem import Problem
-from rollbackd.core.events import Event
+from rollbackd.core.events import EVENTS
 from rollbackd.core.record import Stamp
 from rollbackd.journal.sqlite import SqliteJournal
 from rollbackd.journal.statedir import StateDir
 
 BAD = "version: rollbackd/v1\ninstance: a\nnonsense: 1\nprometheus: {urls: []}\n"
-GOOD = "version: rollbackd/v1\ninstance: a\nprometheus: {urls: ['http://127.0.0.1:9090']}\ntriggers: []\nplans: []\n"
 
 
 def test_every_error_in_one_pass_then_the_sum(tmp_path: Path) -> None:
@@ -29,7 +28,7 @@ def test_every_error_in_one_pass_then_the_sum(tmp_path: Path) -> None:
     assert result.exit_code == 1
     *problems, total = result.stdout.splitlines()
     assert any(line.startswith(f"{file}:3:1: nonsense: ") for line in problems)
-    assert any(line.startswith(f"{file}:4:") and "prometheus.urls" in line for line in problems)
+    assert any(line.startswith(f"{file}:4:") and "urls" in line for line in problems)
     assert all("; " in line for line in problems)
     assert total == f"{len(problems)} errors, 0 warnings in 1 file"
 
@@ -95,9 +94,8 @@ def state(tmp_path: Path) -> Path:
     """A state directory with a journal of three rows; nobody has it open."""
     folder = StateDir.open(tmp_path / "state", reserve=0)
     journal = SqliteJournal(folder.journal, origin=folder.uuid, code="test")
-    events: list[Event] = list(EXAMPLES)[:3]
-    for event in events:
-        journal.append([event], STAMP)
+    for event in EVENTS[:3]:
+        journal.append([example(event)], STAMP)
     journal.close()
     folder.close()
     return tmp_path / "state"

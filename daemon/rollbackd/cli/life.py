@@ -51,6 +51,7 @@ def render(life: Doc, now: datetime, most: int | None = None) -> RenderableType:
     timeline = life.get("timeline") or []
     if timeline:
         table = output.table("timeline")
+        table.show_header = False
         table.add_column()
         shown = timeline if most is None else timeline[-most:]
         for entry in shown:

@@ -235,7 +235,7 @@ def triggers_table(found: Iterable[Doc], now: datetime, strips: Strips) -> Table
             _strip(strips.of(trigger)),
             output.note(streak, "bold red" if subject.get("streak") else ""),
             labels(subject["labels"]) if subject.get("labels") else "",
-            _age(trigger.get("last_window"), now),
+            _age(trigger, now),
             _standing(trigger, subject),
         ]
         output.row(table, cells)
@@ -249,11 +249,14 @@ def _strip(verdicts: Iterable[str]) -> Text:
     return text
 
 
-def _age(window: object, now: datetime) -> str:
-    end = moment(window)
+def _age(trigger: Doc, now: datetime) -> Text:
+    """Red once three windows are missing: the daemon answers, but knows nothing new."""
+    end = moment(trigger.get("last_window"))
     if end is None:
-        return visible(window or "none")
-    return f"{span(max(0.0, (now - end).total_seconds()))} ago"
+        return output.note("none", "yellow")
+    age = max(0.0, (now - end).total_seconds())
+    late = age > 4 * float(trigger.get("interval_seconds") or 15)
+    return output.note(f"{span(age)} ago" + (" LATE" if late else ""), "bold red" if late else "")
 
 
 def _standing(trigger: Doc, subject: Doc) -> Text:

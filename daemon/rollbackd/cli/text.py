@@ -61,7 +61,9 @@ def until(said: object, now: datetime) -> str:
     if found is None:
         return visible(said)
     left = (found - now).total_seconds()
-    return f"{found.astimezone(UTC):%H:%M:%SZ} ({f'in {span(left)}' if left >= 0 else f'{span(-left)} ago'})"
+    form = "%H:%M:%SZ" if abs(left) < 86400 else "%Y-%m-%d %H:%M:%SZ"
+    distance = f"in {span(left)}" if left >= 0 else f"{span(-left)} ago"
+    return f"{found.astimezone(UTC).strftime(form)} ({distance})"
 
 
 def count(number: int, noun: str) -> str:
