@@ -103,7 +103,9 @@ def once(main: Path) -> tuple[float, float, float]:
 def run(runs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         main = write(Path(folder))
-        reading, validating, total = (statistics.median(each) for each in zip(*(once(main) for _ in range(runs)), strict=True))
+        reading, validating, total = (
+            statistics.median(each) for each in zip(*(once(main) for _ in range(runs)), strict=True)
+        )
     rest = total - reading - validating
     print(f"{FILES * EACH} triggers, {PLANS} plans, median of {runs}: {total:.0f} ms")
     for name, part in (("read YAML", reading), ("validate", validating), ("resolve and compare", rest)):

@@ -15,8 +15,35 @@ from rollbackd.config import ConfigErrors, Problem, check_paths, load
 
 HERE = Path(__file__).parent
 FILES = ("rollbackd.yml", "triggers/api.yml", "plans/api/plan.yml", "plans/api-forward-fix/plan.yml")
-GARBAGE = (b"\0", b"\xff\xfe", b"\t", b"[[[[", b"&a *a", b"{", b"- ", b": ", b"!!python/object:os.system ", b"%")
-VALUES: tuple[Any, ...] = (None, True, -1, 0, 8, 1.5, 10**30, "", "yes", "0x1", "8", "\x00", "é\u2028", [], {})
+GARBAGE = (
+    b"\0",
+    b"\xff\xfe",
+    b"\t",
+    b"[[[[",
+    b"&a *a",
+    b"{",
+    b"- ",
+    b": ",
+    b"!!python/object:os.system ",
+    b"%",
+)
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    8,
+    1.5,
+    10**30,
+    "",
+    "yes",
+    "0x1",
+    "8",
+    "\x00",
+    "é\u2028",
+    [],
+    {},
+)
 VALUES += ([[]], {"a": 1}, [None], "> 1", "1h", "x[5m]", "..", "/", "*", "a" * 10_000, ["x"] * 500)
 
 
@@ -34,7 +61,7 @@ def mutate_bytes(raw: bytes, rng: random.Random) -> bytes:
         case _:
             lines = raw.splitlines(keepends=True)
             line = rng.randrange(len(lines))
-            return b"".join(lines[: line + 1] + [lines[line]] + lines[line + 1 :])
+            return b"".join([*lines[: line + 1], *lines[line:]])
 
 
 def containers(value: Any) -> list[Any]:

@@ -112,4 +112,6 @@ def begun(letters: str) -> str:
 
 def fires(rules: Rules, letters: str, age: int, interval: int, delay: int) -> bool:
     """Whether the last window fires: it is a breach, fresh, and the streak is long enough (W4, W5, W7)."""
-    return letters[-1:] in ("b", "n") and streak(rules, letters) >= rules.windows and age < 2 * interval + delay
+    return (
+        letters[-1:] in ("b", "n") and streak(rules, letters) >= rules.windows and age < 2 * interval + delay
+    )

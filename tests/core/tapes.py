@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 
+from tests.core.oracle import Window
+from tests.fakes.made import START, trigger
+
 from rollbackd.core import polling
 from rollbackd.core.effects import Ask
 from rollbackd.core.model import Condition, Limit, Ms, Trigger
 from rollbackd.core.signals import QueryAnswer, Series, Unreachable, Unusable, WindowsAnswered
 from rollbackd.core.windows import Applied, Watch
-from tests.core.oracle import Window
-from tests.fakes.made import START, trigger
 
 VALUE = {"B": "2", "P": "2", "p": "2", ".": "0", "N": "NaN", "L": "2", "M": "2"}
 TRAFFIC = {"B": "9", "P": "9", "p": "9", ".": "9", "N": "9", "L": "1", "V": "9"}

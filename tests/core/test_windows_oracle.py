@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-
 from tests.core import oracle
 from tests.core.oracle import Rules, Window
 from tests.core.tapes import Judged, Run, Tape, play, windows_trigger
@@ -70,7 +69,9 @@ def test_the_watch_says_what_the_oracle_says(drawn: tuple[Tape, Rules, set[int]]
 def _check_run(tape: Tape, rules: Rules, judged: list[Judged], run: Run) -> None:
     order = [one.index for one in judged]
     assert order == sorted(order), "windows are judged in their order"
-    assert len(set(order)) + sum(_lost(order, run)) == (order[-1] - order[0] + 1 if order else 0), "no window is lost"
+    assert len(set(order)) + sum(_lost(order, run)) == (order[-1] - order[0] + 1 if order else 0), (
+        "no window is lost"
+    )
     known = _as_told(tape, judged[0].run) if judged else {}
     for place, one in enumerate(judged):
         so_far = sorted({other.index for other in judged[: place + 1]})
@@ -85,7 +86,9 @@ def _check_run(tape: Tape, rules: Rules, judged: list[Judged], run: Run) -> None
         forgotten = any(start > one.index for start in run.forgot)
         if complete and not forgotten and known[one.index].told == "answered":
             said = {s for other in judged if other.index == one.index for s in other.verdicts}
-            assert place + 1 == len(judged) or said >= set(known[one.index].glyphs), "every subject has a verdict"
+            assert place + 1 == len(judged) or said >= set(known[one.index].glyphs), (
+                "every subject has a verdict"
+            )
 
 
 def _lost(order: list[int], run: Run) -> list[int]:

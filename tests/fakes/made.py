@@ -87,6 +87,4 @@ def config(*triggers: Trigger, plans: tuple[Plan, ...] = (), **changes: Any) -> 
         "ladders": {"default": LADDER},
         "limits": Limits(),
     }
-    return Config(
-        triggers=triggers or (trigger(),), plans=plans or (plan(),), **{**settings, **changes}
-    )
+    return Config(triggers=triggers or (trigger(),), plans=plans or (plan(),), **{**settings, **changes})

@@ -14,18 +14,19 @@ from itertools import count, repeat
 from typing import Any, TypeVar
 
 import msgspec
+from tests.fakes.made import START
 
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.effects import Ask, Effect, KeepAlert, Page, RunCheck, RunStep, StopStep
-from rollbackd.core.engine import Engine, Judged, Reply
+from rollbackd.core.engine import Advance, Engine, Reply
 from rollbackd.core.fold import apply
 from rollbackd.core.model import Config, Ms, Trigger
 from rollbackd.core.record import Stamp
+from rollbackd.core.soft import Judged
 from rollbackd.core.state import Life, State
 from rollbackd.driver import Driver, Work
 from rollbackd.journal.memory import MemoryJournal
-from tests.fakes.made import START
 
 Found = Mapping[str, str] | s.Unreachable | s.Unusable
 Readings = Callable[[Ms], Found]
@@ -44,6 +45,10 @@ GLYPHS: Mapping[str, Found] = {
 }
 
 
+def all_well(_: Ms) -> Found:
+    return {"": "0"}
+
+
 def tape(glyphs: str, first: Ms, interval: Ms, after: str = ".", subject: str = "") -> Readings:
     """One reading a window; `first` is the end of the first window. Before it all is well."""
 
@@ -51,7 +56,7 @@ def tape(glyphs: str, first: Ms, interval: Ms, after: str = ".", subject: str = 
         index = (end - first) // interval
         glyph = "." if index < 0 else glyphs[index] if index < len(glyphs) else after
         found = GLYPHS[glyph]
-        return {subject: v for v in found.values()} if isinstance(found, Mapping) else found
+        return {subject: found[""]} if isinstance(found, Mapping) and found else found
 
     return at
 
@@ -64,6 +69,7 @@ class Machine:
     ends: dict[tuple[str, int], tuple[Ms, s.StepExited]] = field(default_factory=dict)
     stopped: list[tuple[str, int]] = field(default_factory=list)
     named: list[tuple[str, int]] = field(default_factory=list)  # step, execution in order of start
+    done: dict[str, Ms] = field(default_factory=dict)  # step → when it first took effect
 
 
 class World:
@@ -127,6 +133,10 @@ class World:
         self.asked.append((now, ask))
         at = max(now, ask.ends[-1] + ask.delay - self.skew) + self.latency
         answers: tuple[s.QueryAnswer, ...]
+        if at - self.latency - now > ask.budget:
+            answers = tuple(s.Unreachable("Prometheus' clock is behind") for _ in ask.queries)
+            self.post(now + self.latency, s.WindowsAnswered(ask.watch, ask.ends, answers, self.skew))
+            return
         if any(begin <= at < end for begin, end in self.silent):
             answers = tuple(s.Unreachable("refused") for _ in ask.queries)
             self.post(at, s.WindowsAnswered(ask.watch, ask.ends, answers))
@@ -137,7 +147,7 @@ class World:
     def _answer(self, expr: str, ends: tuple[Ms, ...]) -> s.QueryAnswer:
         windows: list[dict[str, str]] = []
         for end in ends:
-            found = self.readings.get(expr, lambda _: {"": "0"})(end)
+            found = self.readings.get(expr, all_well)(end)
             if not isinstance(found, Mapping):
                 return found
             windows.append(dict(found))
@@ -172,6 +182,8 @@ class World:
             self.machine.began[key] = now
             self.machine.named.append((effect.step, effect.execution))
         self.machine.ends[key] = (now + took, s.StepExited(*key, **fields))
+        if fields.get("status") == 0:
+            self.machine.done.setdefault(effect.step, now + took)
 
     def _stop(self, effect: StopStep, now: Ms) -> None:
         key = (effect.life, effect.execution)
@@ -209,7 +221,7 @@ class World:
 
     def _page(self, page: Page, now: Ms) -> None:
         self.pages.append((now, page))
-        takes = self.receivers.get(page.receiver, lambda _: True)(now)
+        takes = self.receivers[page.receiver](now) if page.receiver in self.receivers else True
         if takes:
             self.taken.append((now, page))
         self.post(now + 30, s.PageAnswered(page.page, page.receiver, takes, "" if takes else "503"), page.key)
@@ -241,8 +253,7 @@ class Story:
         """One signal, in the driver's order."""
         advance = self.driver.take(signal, self.now)
         if advance.events:
-            self.journal.append(advance.events, self._stamp(advance.actor))
-            self._remember(advance.events)
+            self.append(advance)
         self.judged += advance.judged
         work = self.driver.committed(self.now)
         self.check()
@@ -255,6 +266,10 @@ class Story:
         if advance.reply is not None:
             self.replies.append(advance.reply)
         return work
+
+    def append(self, advance: Advance) -> None:
+        self.journal.append(advance.events, self._stamp(advance.actor))
+        self._remember(advance.events)
 
     def _stamp(self, actor: str) -> Stamp:
         return Stamp(self.now, self.now, self.now - START, "boot", 0, actor)
@@ -273,7 +288,9 @@ class Story:
         state = self.state
         if STATE.encode(state) != STATE.encode(self.mirror):
             raise AssertionError("the journal does not rebuild the state (I12)")
-        held = [service for life in state.lives.values() if life.holds_services for service in life.plan.services]
+        held = [
+            service for life in state.lives.values() if life.holds_services for service in life.plan.services
+        ]
         if len(held) != len(set(held)):
             raise AssertionError(f"two lives on one service (I5): {held}")
         running = [x for x in self.driver.under_way.values() if isinstance(x, RunStep)]
@@ -325,10 +342,10 @@ class Story:
     def restart(self, *, down: Ms = 0, lost: bool = False, unusable: str = "") -> None:
         """Drop the daemon, fold the journal's bytes, and start another. `lost`: running steps are in
         doubt; `unusable`: why the configuration cannot be used (J2)."""
-        self.now += down
         self.world.forget_daemon()
         if lost:
             self.world.kill_wrappers(self.now)
+        self.now += down
         self.journal = MemoryJournal.load(self.journal.dump())
         state = State()
         for row in self.journal.replay():

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from rollbackd.core import events as e
-from rollbackd.core import signals as s
-from rollbackd.core.model import Action, Limits, ReversibleWhile, Trigger
+import pytest
 from tests.fakes import made
 from tests.fakes.made import INTERVAL, MINUTE, SECOND, START
 from tests.fakes.story import Found, Story
 
-WARNED = {"severity": "high", "action": "auto_with_warning", "veto": 5 * MINUTE}
-ASKED = {"severity": "medium", "action": "ask", "expires": 15 * MINUTE}
+from rollbackd.core import events as e
+from rollbackd.core import signals as s
+from rollbackd.core.model import Action, Limits, ReversibleWhile, Trigger
+
+WARNED: dict[str, Any] = {"severity": "high", "action": "auto_with_warning", "veto": 5 * MINUTE}
+ASKED: dict[str, Any] = {"severity": "medium", "action": "ask", "expires": 15 * MINUTE}
 
 
-def story(*triggers: Trigger, breach: str = "BBB", after: str = "B", **config: object) -> Story:
+def story(*triggers: Trigger, breach: str = "BBB", after: str = "B", **config: Any) -> Story:
     """Every trigger breaches from the first window on, until the rollback heals it or for ever."""
     one = Story(made.config(*triggers, **config))
     for trigger in triggers:
@@ -302,7 +304,8 @@ def test_hold_and_resume_while_checking_does_not_skip_the_checks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "state"), [(0, "running"), (20, "notified"), (1, "waiting_approval"), (None, "waiting_approval")]
+    ("status", "state"),
+    [(0, "running"), (20, "notified"), (1, "waiting_approval"), (None, "waiting_approval")],
 )
 def test_the_point_of_no_return_is_asked_before_deciding(status: int | None, state: str) -> None:
     guard = ReversibleWhile(made.command("before"), ("revert",), alternative_plan="forward")
@@ -327,7 +330,7 @@ def test_irreversibility_binds_a_person_too() -> None:
 # Locks (D3)
 
 
-def shared(*, second: dict[str, object] | None = None) -> tuple[Story, Trigger, Trigger]:
+def shared(*, second: dict[str, Any] | None = None) -> tuple[Story, Trigger, Trigger]:
     first, other = made.trigger("one", "one"), made.trigger("two", "two", **(second or {}))
     plans = (made.plan("one", services=("db", "a")), made.plan("two", services=("db", "b")))
     one = Story(made.config(first, other, plans=plans))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.fakes import made
+from tests.fakes.made import MINUTE, SECOND, phase, step
+from tests.fakes.story import Story
 
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.effects import RunStep
 from rollbackd.core.model import Limit, Phase, Plan, Query, ReversibleWhile, Step, StepVerify
-from tests.fakes import made
-from tests.fakes.made import MINUTE, SECOND, phase, step
-from tests.fakes.story import Story
 
 
 def running(*steps: Step | str, phases: tuple[Phase, ...] = (), script: Any = None, **changes: Any) -> Story:
@@ -64,7 +64,10 @@ def test_a_failed_clean_up_pages_and_does_not_unverify() -> None:
 )
 def test_attempts(attempts: int, script: list[dict[str, Any]], runs: int, state: str) -> None:
     one = running(
-        step("a", attempts=attempts, backoff=SECOND), script={"a": script}, verification=PASSING, settle=MINUTE
+        step("a", attempts=attempts, backoff=SECOND),
+        script={"a": script},
+        verification=PASSING,
+        settle=MINUTE,
     )
     one.run(span=30 * SECOND)
     assert (one.state_of("api-1"), len(one.ran())) == (state, runs)
@@ -78,7 +81,8 @@ def test_the_backoff_doubles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "attempts", "state"), [("pass", 1, "verifying"), ("fail", 1, "failed"), ("cannot_tell", 1, "failed")]
+    ("answer", "attempts", "state"),
+    [("pass", 1, "verifying"), ("fail", 1, "failed"), ("cannot_tell", 1, "failed")],
 )
 def test_exit_0_without_verify_is_failed(answer: str, attempts: int, state: str) -> None:
     """Fault 39."""
@@ -285,7 +289,9 @@ def test_resolve_wants_processes_shown_gone() -> None:
 
 
 def test_an_overrun_parks_and_resume_grants_one_more() -> None:
-    one = running("a", "b", "c", script={"a": [{"after": 3 * MINUTE}]}, timeout=2 * MINUTE, verification=PASSING)
+    one = running(
+        "a", "b", "c", script={"a": [{"after": 3 * MINUTE}]}, timeout=2 * MINUTE, verification=PASSING
+    )
     one.run(span=4 * MINUTE)
     assert (one.state_of("api-1"), one.ran()) == ("parked", ["a"])
     assert one.state.matters["life/api-1"].cause == "overrun"
@@ -331,7 +337,9 @@ def test_a_step_that_may_not_be_interrupted_only_pages() -> None:
 # The point of no return before a guarded phase
 
 
-@pytest.mark.parametrize(("status", "state"), [(0, "verifying"), (20, "failed"), (1, "parked"), (None, "parked")])
+@pytest.mark.parametrize(
+    ("status", "state"), [(0, "verifying"), (20, "failed"), (1, "parked"), (None, "parked")]
+)
 def test_the_guard_is_asked_before_its_phase(status: int | None, state: str) -> None:
     guard = ReversibleWhile(made.command("before"), ("b",), alternative_plan="forward")
     phases = (phase("a", "one"), phase("b", "two", "three"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import pytest
+from tests.fakes import made
+from tests.fakes.made import INTERVAL, MINUTE, SECOND, START
+from tests.fakes.story import Found, Story
 
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.model import Condition, Limit
-from tests.fakes import made
-from tests.fakes.made import INTERVAL, MINUTE, SECOND, START
-from tests.fakes.story import Found, Story
 
 SHORT = (made.phase("only", "a"),)  # begins at 30 s, ends at 31 s: the first window that counts ends at 50 s
 
@@ -77,7 +80,9 @@ def test_the_recovered_condition_is_what_must_be_ok() -> None:
         (["pass", "fail", "pass", "fail"], "fail", "unverified"),
     ],
 )
-def test_every_check_must_pass_in_a_row(answers: list[str], on_fail: str, state: str) -> None:
+def test_every_check_must_pass_in_a_row(
+    answers: list[dict[str, Any] | str], on_fail: str, state: str
+) -> None:
     check = made.query_check("well", on_fail=on_fail)
     plan = made.plan(phases=SHORT, verification=(check,), verify_within=MINUTE)
     one = Story(made.config(plans=(plan,)))
@@ -95,7 +100,9 @@ def test_every_check_must_pass_in_a_row(answers: list[str], on_fail: str, state:
         ("B_", ["pass"], "unverified"),  # it breached since: the substitute does not count
     ],
 )
-def test_a_subject_that_is_gone_needs_a_declared_query(after: str, checks: list[str], state: str) -> None:
+def test_a_subject_that_is_gone_needs_a_declared_query(
+    after: str, checks: list[dict[str, Any] | str], state: str
+) -> None:
     check = made.query_check("well", on_fail="warn")
     trigger = made.trigger(per=("pod",))
     plan = made.plan(phases=SHORT, verification=(check,), verify_within=MINUTE)
@@ -140,7 +147,7 @@ def test_a_gap_longer_than_the_backfill_breaks_the_run_of_ok_windows() -> None:
     one.run_to_state("api-1", "verified")
     seen = one.of(e.RollbackVerified)[0].windows["errors/"]
     ends = [x.end for x in seen[-4:]]
-    assert [b - a for a, b in zip(ends, ends[1:], strict=False)] == [INTERVAL] * 3
+    assert [b - a for a, b in pairwise(ends)] == [INTERVAL] * 3
 
 
 def test_a_restart_does_not_lose_what_was_proven() -> None:

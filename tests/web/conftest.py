@@ -78,5 +78,5 @@ async def served(tmp_path: Path, scene: Scene, limits: Limits) -> AsyncIterator[
 
 async def until(true: Callable[[], object], within: float = 10.0) -> None:
     async with asyncio.timeout(within):
-        while not true():
+        while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.005)

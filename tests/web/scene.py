@@ -130,15 +130,13 @@ class Scene:
         self.now += ms
         self.take(s.Ticked())
 
-    def window(self, values: Mapping[str, str], *, watch: str = "") -> None:
+    def window(self, values: Mapping[str, str]) -> None:
         """The next window ends; its value for each subject (its labels' values, joined by `,`)."""
         self.now = (self.now // INTERVAL + 1) * INTERVAL + 200
         self.take(s.Ticked())
-        asks, self._asks = self._asks, []
         series = {subject_key(tuple(name.split(","))): value for name, value in values.items()}
-        for ask in asks:
-            if watch and not ask.watch.startswith(f"{watch}@"):
-                continue
+        while self._asks:
+            ask = self._asks.pop(0)
             answer = s.Series(tuple(series for _ in ask.ends))
             self.take(s.WindowsAnswered(ask.watch, ask.ends, tuple(answer for _ in ask.queries), 0))
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 import zlib
 
 import pytest
 from tests.web.conftest import Served, until
+from tests.web.scene import config, trigger
 
+from rollbackd.core import signals as s
 from rollbackd.web import Limits
 
 
 @pytest.fixture
 def limits() -> Limits:
-    return Limits(idle=0.3, body_within=0.3, connections=8)
+    return Limits(idle=0.3, body_within=0.3, taken_within=0.3, connections=8)
 
 
 async def raw(served: Served, text: bytes) -> bytes:
@@ -133,6 +137,17 @@ async def test_what_is_not_there(served: Served) -> None:
     assert (await served.problem("/api/v1/rollbacks?limit=x"))[:2] == (400, "bad_data")
     async with served.unix.post("/api/v1/triggers", json={}) as answer:
         assert answer.status == 405
+
+
+async def test_an_answer_that_nobody_takes(served: Served) -> None:
+    many = tuple(trigger(f"T{number}", fingerprint=f"f{number}") for number in range(3_000))
+    served.scene.take(s.ConfigurationLoaded(config(hash="many", triggers=many)))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(served.socket))
+        client.sendall(b"GET /api/v1/triggers HTTP/1.1\r\nHost: x\r\n\r\n")
+        hung_up = select.poll()
+        hung_up.register(client, 0)
+        await until(lambda: hung_up.poll(0))
 
 
 async def test_a_defect_shows_no_traceback(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

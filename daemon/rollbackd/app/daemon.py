@@ -13,14 +13,14 @@ import structlog
 from msgspec.structs import replace
 
 from rollbackd import __version__, config
-from rollbackd.app import lastgood, restore
+from rollbackd.app import lastgood, restore, watchdog
 from rollbackd.app.world import Parts, RealWorld
 from rollbackd.core import signals as s
 from rollbackd.core.engine import Engine
 from rollbackd.core.record import JournalBroken
 from rollbackd.driver import Driver, Loop
 from rollbackd.metrics import Metrics
-from rollbackd.web import ReloadRefused, serve
+from rollbackd.web import ReloadRefused, Web, serve
 from rollbackd.world.checks import Checks
 from rollbackd.world.clock import Clock
 from rollbackd.world.planstore import PlanFolderRefused, store_plan_folder
@@ -80,6 +80,7 @@ class Daemon:
         self._reload = asyncio.Lock()
         self._notifier = Notifier()
         self._ready = False
+        self._web: Web | None = None
         self._loaded_at = self.clock.now()
         absent = self.clock.now() - last.steady if last is not None else 0
         self._first = s.DaemonStarted(
@@ -133,7 +134,7 @@ class Daemon:
         await self._loop.turn(self._loop.queue.get_nowait())
         if self._state_dir.copied:
             self._state_dir.adopt()
-        web = await serve(
+        self._web = web = await serve(
             self,
             listen=self._settings.listen,
             socket=self._state_dir.sock,
@@ -163,7 +164,7 @@ class Daemon:
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         companions = [
             asyncio.create_task(self._loop.run(), name="loop"),
-            asyncio.create_task(self._feed_watchdog(), name="watchdog"),
+            asyncio.create_task(watchdog.feed(self._loop, self._notifier), name="watchdog"),
             asyncio.create_task(self.metrics.sample_loop(), name="loop sampler"),
             asyncio.create_task(self._verify_record(), name="verify record"),
         ]
@@ -177,19 +178,6 @@ class Daemon:
             for task in (stop, *companions):
                 task.cancel()
             await asyncio.gather(stop, *companions, return_exceptions=True)
-
-    async def _feed_watchdog(self) -> None:
-        """Only the loop's own progress feeds it: a signal taken, decided and, if need be, journalled."""
-        interval = self._notifier.watchdog_interval()
-        if interval is None:
-            return
-        fed: Ms = 0
-        while True:
-            self._loop.post(s.Ticked())
-            await asyncio.sleep(interval / 2000)
-            if self._loop.progressed_at > fed:
-                fed = self._loop.progressed_at
-                self._notifier.watchdog()
 
     async def _verify_record(self) -> None:
         """J3: the whole chain, once after the start, on a thread of its own."""
@@ -206,6 +194,8 @@ class Daemon:
 
     def committed(self, advance: Advance, state: State, head: Head | None, took: Ms) -> None:
         self.metrics.committed(advance, state, head, took)
+        if self._web is not None:
+            self._web.committed(advance, head)
         for event in advance.events:
             log.info(event.kind(), **_brief(event), actor=advance.actor)
         if head is not None:

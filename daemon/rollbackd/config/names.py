@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from rollbackd.config.yaml_source import Document, Loc
 
+MAX_SUGGESTIONS = 100  # looking for the nearest of many names is slow
+
 ALWAYS = {"ladder": frozenset(["default"])}
 """Names that exist without a definition (rule E1)."""
 
@@ -35,12 +37,14 @@ def check_names(read: Sequence[tuple[type[Model], Document]], known: frozenset[s
     for named in found:
         if isinstance(named.mark, Defines):
             _define(named, defined.setdefault(_space(named), {}))
+    suggestions = MAX_SUGGESTIONS
     for named in found:
         if isinstance(named.mark, Refers) and (named.mark.kind in known or named.mark.within == "file"):
             names = defined.get(_space(named), {})
             always = ALWAYS.get(named.mark.kind, frozenset())
             if named.name not in names and named.name not in always:
-                _unknown(named, always.union(names))
+                _unknown(named, always.union(names) if suggestions > 0 else ())
+                suggestions -= 1
 
 
 def _space(named: Named) -> tuple[str, str]:

@@ -7,7 +7,6 @@ import shutil
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from rollbackd.config.durations import show_duration
 from rollbackd.config.folder import hash_folder
 from rollbackd.config.models.base import walk
 from rollbackd.config.models.plans import PhaseModel, PlanModel, StepModel
@@ -23,6 +22,7 @@ from rollbackd.core.model import (
     Step,
     StepVerify,
 )
+from rollbackd.core.notation import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,11 +119,11 @@ def check_plan(document: Document, model: PlanModel) -> None:
         document.problem(loc, "is this plan itself", "name another, or remove it")
     for key, said, most in (("sla", model.sla, SLA), ("target", model.target, TARGET)):
         if said is not None and said > most[model.level]:
-            limit = show_duration(most[model.level])
-            what = f"{show_duration(said)} is laxer than level {model.level} allows"
+            limit = span(most[model.level])
+            what = f"{span(said)} is laxer than level {model.level} allows"
             document.problem((key,), what, f"write {limit} or less")
     if model.target is not None and model.target > _sla(model):
-        remedy = f"write {show_duration(_sla(model))} or less"
+        remedy = f"write {span(_sla(model))} or less"
         document.problem(("target",), "is beyond the SLA", remedy)
 
 
@@ -140,14 +140,11 @@ def check_against(document: Document, model: PlanModel, trigger: Trigger, where:
     sla = _sla(model)
     by = f"trigger {trigger.name}, {where}"
     if work + proof > sla:
-        what = (
-            f"takes {show_duration(work)} and {show_duration(proof)} to verify ({by}), "
-            f"over its SLA of {show_duration(sla)}"
-        )
+        what = f"takes {span(work)} and {span(proof)} to verify ({by}), over its SLA of {span(sla)}"
         document.problem(("phases",), what, "shorten estimates, timeouts, settle or verify_windows")
     if model.verify_within is not None and model.verify_within < proof:
-        what = f"is too short to verify ({by}), which takes {show_duration(proof)}"
-        document.problem(("verify_within",), what, f"write {show_duration(proof)} or more")
+        what = f"is too short to verify ({by}), which takes {span(proof)}"
+        document.problem(("verify_within",), what, f"write {span(proof)} or more")
     queried = any(check.expr is not None and check.on_fail == "fail" for check in model.verification)
     if (trigger.per or recovery.total or recovery.traffic) and not queried:
         what = f"holds no check with `expr` that can fail, and {by} has per, ratio or traffic"

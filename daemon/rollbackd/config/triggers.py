@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from rollbackd.config.durations import show_duration
 from rollbackd.config.models.triggers import (
     ConditionModel,
     GroupHeadModel,
@@ -17,6 +16,7 @@ from rollbackd.config.models.triggers import (
 from rollbackd.config.promql import Expression, analyse, coverage
 from rollbackd.config.validate import validate
 from rollbackd.core.model import Condition, Trigger
+from rollbackd.core.notation import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,14 +87,14 @@ def check_trigger(read: ReadTrigger) -> None:
 
 def _check_windows(read: ReadTrigger) -> None:
     group, model = read.group, read.model
-    interval = show_duration(group.interval)
+    interval = span(group.interval)
     if group.align >= group.interval:
         remedy = f"write less than {interval}"
         read.document.problem((*read.group_loc, "align"), "is not below the interval", remedy)
     if model.for_ is not None and model.for_ % group.interval:
         below = model.for_ // group.interval * group.interval
-        near = [show_duration(each) for each in (below, below + group.interval) if each]
-        what = f"{show_duration(model.for_)} is not a multiple of the interval ({interval})"
+        near = [span(each) for each in (below, below + group.interval) if each]
+        what = f"{span(model.for_)} is not a multiple of the interval ({interval})"
         read.document.problem((*read.loc, "for"), what, f"write {' or '.join(near)}")
 
 
@@ -141,8 +141,8 @@ def _check_range(read: ReadTrigger) -> None:
     longest = _longest(read.model)
     windows, interval = _windows(read), read.group.interval
     if longest and windows * interval <= longest:
-        spans = show_duration(windows * interval)
-        what = f"{windows} windows span {spans}, no more than the range of {show_duration(longest)}"
+        spans = span(windows * interval)
+        what = f"{windows} windows span {spans}, no more than the range of {span(longest)}"
         key = "windows" if read.model.windows is not None else "for"
         remedy = "one bad scrape can breach them all: ask for more windows, or a shorter range"
         read.document.warn((*read.loc, key), what, remedy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -51,7 +52,7 @@ def validate(model: type[M], document: Document, data: Any, loc: Loc = ()) -> M 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant."""
-    matches = get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+    matches = get_close_matches(word[:100], list(islice(known, 1000)), n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rollbackd.core import events as e
 from rollbackd.core import wording
 from rollbackd.core.ladder import open_matter, resolve_matter
+from rollbackd.core.notation import span
 from rollbackd.core.state import BAD_ENDS
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def observe(turn: Turn, watch: Watch, applied: Applied) -> None:
     if counting is not None and counting.first and told:
         _first_window(turn, watch)
     for entry in of_trigger(turn.state, trigger.name):
-        _observe_disarmed(turn, watch, applied, entry)
+        if applied.end > entry.at + turn.soft.skew:  # a restart judges again what was before
+            _observe_disarmed(turn, watch, applied, entry)
 
 
 def of_trigger(state: State, trigger: str) -> list[Disarmed]:
@@ -107,11 +109,12 @@ def _relapse(turn: Turn, watch: Watch, applied: Applied, entry: Disarmed) -> Non
         title=f"{trigger.plan}: breaching again after {life} ({entry.end})",
         text=(
             f"{trigger.name} breaches again since {life} ended as {entry.end}; it acts only after "
-            f"its cooldown of {wording.span(trigger.cooldown)}. Look at the service; "
+            f"its cooldown of {span(trigger.cooldown)}. Look at the service; "
             f"`rollbackd start {trigger.plan} --reason …` rolls back now."
         ),
         labels=wording.trigger_labels(turn.config, trigger),
         annotations=trigger.annotations,
+        life=life or None,
         plan=trigger.plan,
         trigger=trigger.name,
     )

@@ -459,12 +459,14 @@ class MatterChanged(Event, frozen=True, kw_only=True):
     cause: str
     title: str
     text: str
+    life: str | None = None
 
 
 class RungReached(Event, frozen=True, kw_only=True):
     matter: str
     rung: int
     repeat: bool = False
+    life: str | None = None
 
 
 class MatterAcked(Event, frozen=True, kw_only=True):
@@ -473,11 +475,13 @@ class MatterAcked(Event, frozen=True, kw_only=True):
     channel: str
     until: Ms
     comment: str = ""
+    life: str | None = None
 
 
 class MatterResolved(Event, frozen=True, kw_only=True):
     matter: str
     why: str
+    life: str | None = None
 
 
 class PagePromised(Event, frozen=True, kw_only=True):
@@ -500,6 +504,7 @@ class PageDelivered(Event, frozen=True, kw_only=True):
     page: str
     receiver: str
     status: Literal["firing", "resolved"]
+    life: str | None = None
 
 
 class PageRefused(Event, frozen=True, kw_only=True):
@@ -511,6 +516,7 @@ class PageRefused(Event, frozen=True, kw_only=True):
     detail: str
     next: tuple[str, ...] = ()
     again: Ms | None = None
+    life: str | None = None
 
 
 EVENTS: tuple[type[Event], ...] = (

@@ -70,7 +70,9 @@ def open_matter(
     known = turn.state.matters.get(key)
     if known is not None:
         if known.cause != cause:
-            turn.emit(e.MatterChanged(at=turn.now, matter=key, cause=cause, title=title, text=text))
+            turn.emit(
+                e.MatterChanged(at=turn.now, matter=key, cause=cause, title=title, text=text, life=known.life)
+            )
         return
     turn.emit(
         e.MatterOpened(
@@ -108,8 +110,9 @@ def open_life_matter(turn: Turn, life: Life, cause: str, detail: str = "") -> No
 
 
 def resolve_matter(turn: Turn, key: str, why: str) -> None:
-    if key in turn.state.matters:
-        turn.emit(e.MatterResolved(at=turn.now, matter=key, why=why))
+    matter = turn.state.matters.get(key)
+    if matter is not None:
+        turn.emit(e.MatterResolved(at=turn.now, matter=key, why=why, life=matter.life))
 
 
 def tell(turn: Turn, life: Life, title: str, text: str) -> None:
@@ -147,7 +150,9 @@ def climb(turn: Turn) -> None:
     """Reach every rung whose time has come."""
     for matter in list(turn.state.matters.values()):
         for rung, repeat in _due(matter, turn.now):
-            turn.emit(e.RungReached(at=turn.now, matter=matter.key, rung=rung, repeat=repeat))
+            turn.emit(
+                e.RungReached(at=turn.now, matter=matter.key, rung=rung, repeat=repeat, life=matter.life)
+            )
             _promise(turn, turn.state.matters[matter.key], rung)
 
 
@@ -212,7 +217,15 @@ def page_answered(turn: Turn, signal: PageAnswered) -> None:
     if page is None or signal.receiver not in {d.receiver for d in page.deliveries}:
         return
     if signal.accepted:
-        turn.emit(e.PageDelivered(at=turn.now, page=page.id, receiver=signal.receiver, status=page.status))
+        turn.emit(
+            e.PageDelivered(
+                at=turn.now,
+                page=page.id,
+                receiver=signal.receiver,
+                status=page.status,
+                life=page.life,
+            )
+        )
         return
     delivery = next(d for d in page.deliveries if d.receiver == signal.receiver)
     wait = min(FIRST_RETRY * 2 ** min(delivery.tries, 8), LONGEST_RETRY)
@@ -226,6 +239,7 @@ def page_answered(turn: Turn, signal: PageAnswered) -> None:
             detail=signal.detail,
             next=_next_receivers(turn, page, signal.receiver),
             again=None if give_up else turn.now + wait,
+            life=page.life,
         )
     )
 
@@ -283,5 +297,6 @@ def ack(turn: Turn, matter: Matter, comment: str) -> None:
             channel=turn.channel,
             until=turn.now + ACK_LAPSES,
             comment=comment,
+            life=matter.life,
         )
     )

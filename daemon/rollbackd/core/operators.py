@@ -8,10 +8,11 @@ from rollbackd.core import arming, decision, ladder, rollout
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.ladder import resolve_matter
+from rollbackd.core.notation import span
 from rollbackd.core.rollback import settle, took_effect
 from rollbackd.core.state import BAD_ENDS
 from rollbackd.core.turn import Refused
-from rollbackd.core.wording import moment, span
+from rollbackd.core.wording import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
-from rollbackd.core import verification, wording
+from rollbackd.core import verification
 from rollbackd.core.effects import RunCheck, RunStep, StopStep
 from rollbackd.core.ladder import open_life_matter, resolve_matter, tell
 from rollbackd.core.model import Check
+from rollbackd.core.notation import about, span
 from rollbackd.core.waiting import checks_wanted, not_after, progress_refused
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _overrun(turn: Turn, life: Life) -> bool:
     """X9. Clean-up is outside the plan's clock."""
     if life.verified is not None or life.overrun_at is None or turn.now < life.overrun_at:
         return False
-    _park(turn, life, "overrun", f"longer than its timeout of {wording.span(life.plan.timeout)}")
+    _park(turn, life, "overrun", f"longer than its timeout of {span(life.plan.timeout)}")
     return True
 
 
@@ -327,7 +328,7 @@ def _finish(turn: Turn, life: Life) -> None:
     if life.plan.release is not None and "restored/release" not in life.checks:
         return
     took = life.verified - life.decided if life.verified and life.decided is not None else 0
-    detail = f"verified {wording.span(took)} after the decision"
+    detail = f"verified {about(took)} after the decision"
     turn.emit(e.LifeEnded(at=turn.now, life=life.id, end="verified", detail=detail))
     if life.cleanup_failed is None:
         resolve_matter(turn, f"life/{life.id}", "verified")

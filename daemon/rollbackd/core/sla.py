@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rollbackd.core import events as e
 from rollbackd.core import wording
 from rollbackd.core.ladder import open_matter, resolve_matter
+from rollbackd.core.notation import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ def progress(turn: Turn) -> None:
             "sla",
             life.id,
             "sla",
-            title=f"{life.plan.name}: SLA of {wording.span(life.plan.sla)} breached ({life.id})",
+            title=f"{life.plan.name}: SLA of {span(life.plan.sla)} breached ({life.id})",
             text=(
                 f"The rollback is {life.shown()} and not verified. Level {life.plan.level}: {consequence}.\n"
                 f"Owner: {life.plan.owner}"

@@ -165,7 +165,10 @@ class Soft:
             run = recovery.run if follows else 0
             recovery.run = run + 1 if verdict == "ok" else 0
             recovery.breached = recovery.breached or verdict == "breach"
-            recovery.seen = [*recovery.seen[-31:], Seen(applied.end, verdict)]
+            recovery.seen = [
+                *recovery.seen[-31:],
+                Seen(applied.end, verdict, applied.judgement.value(subject)),
+            ]
 
     def follow(self, event: e.Event, state: State) -> None:
         """What events mean for the streaks: what was counted before no longer counts (W13)."""

@@ -44,10 +44,11 @@ class Streak:
 class Applied:
     """What one judged window did to the streaks."""
 
-    __slots__ = ("counts", "end", "ended", "grown", "missed", "retired", "verdicts")
+    __slots__ = ("counts", "end", "ended", "grown", "judgement", "missed", "retired", "verdicts")
 
-    def __init__(self, end: Ms) -> None:
+    def __init__(self, end: Ms, judgement: Judgement) -> None:
         self.end = end
+        self.judgement = judgement
         self.verdicts: dict[str, Verdict] = {}
         self.counts: dict[Verdict, int] = {}
         self.grown: list[str] = []  # subjects whose streak this window's breach made longer
@@ -120,7 +121,7 @@ class Watch:
         judgement = judge(self.condition, answers, index, end - self.interval)
         if isinstance(judgement, Unreachable):
             return judgement
-        applied = Applied(end)
+        applied = Applied(end, judgement)
         verdicts = self._complete(judgement)
         tries = 0
         if self.partial is not None:
@@ -131,7 +132,7 @@ class Watch:
             del verdicts[subject]
         self.partial = Partial(end, waiting, tries) if waiting else None
         self._notice_gaps(judgement)
-        self._take(applied, verdicts, judgement, floor)
+        self._take(applied, verdicts, floor)
         self._finish(applied, now)
         return applied
 
@@ -139,18 +140,18 @@ class Watch:
         """The time for late samples is over: what still waits is `no_data` (W14)."""
         if self.partial is None:
             return None
-        applied = Applied(self.partial.end)
+        applied = Applied(self.partial.end, Judgement())
         verdicts: dict[str, Verdict] = dict.fromkeys(self.partial.waiting, "no_data")
         self.partial = None
-        self._take(applied, verdicts, Judgement(), floor)
+        self._take(applied, verdicts, floor)
         self._finish(applied, now)
         return applied
 
     def miss(self, end: Ms, now: Ms, floor: Callable[[str], Ms]) -> Applied:
         """A window that was never answered: `no_data` for everyone (W6)."""
-        applied = Applied(end)
+        applied = Applied(end, Judgement())
         applied.missed = True
-        self._take(applied, self._complete(Judgement()), Judgement(), floor)
+        self._take(applied, self._complete(applied.judgement), floor)
         self._finish(applied, now)
         return applied
 
@@ -173,7 +174,6 @@ class Watch:
         self,
         applied: Applied,
         verdicts: dict[str, Verdict],
-        judgement: Judgement,
         floor: Callable[[str], Ms],
     ) -> None:
         streaks, policy = self.streaks, self.trigger.no_data
@@ -183,7 +183,7 @@ class Watch:
                     del streaks[subject]
                     applied.ended.append(subject)
             elif verdict == "breach":
-                self._grow(applied, subject, verdict, judgement.value(subject), floor)
+                self._grow(applied, subject, verdict, applied.judgement.value(subject), floor)
             elif verdict == "low_traffic" or policy == "keep":
                 self._keep(applied, subject, verdict)
             elif policy == "breach":

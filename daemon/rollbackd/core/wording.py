@@ -14,15 +14,6 @@ if TYPE_CHECKING:
     from rollbackd.core.state import Firing, Life
 
 
-def span(ms: Ms) -> str:
-    """A duration as the YAML writes it: `1h30m`, `45s`, `250ms`."""
-    if ms < 1000:
-        return f"{ms}ms"
-    seconds = ms // 1000
-    parts = [(seconds // 3600, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s")]
-    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
-
-
 def moment(ms: Ms) -> str:
     """UTC, to the second."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

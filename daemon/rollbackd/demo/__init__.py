@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import shutil
 import signal
 import sys
@@ -13,11 +14,16 @@ from pathlib import Path
 def main(headless: bool) -> int:
     """Play the story. 0: rolled back, verified, and nobody sees errors any more; 1: it went otherwise,
     and the folder with the logs is kept. Whatever happens, every process of it is ended."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows only ASCII sees all the same
     folder = Path(tempfile.mkdtemp(prefix="rollbackd-demo-"))
     try:
         problem = asyncio.run(_play(folder, headless))
     except BrokenPipeError:  # nobody looks any more
         shutil.rmtree(folder)
+        raise
+    except Exception:
+        print(f"rollbackd demo: the logs are in {folder / 'logs'}", file=sys.stderr)
         raise
     if problem:
         print(f"rollbackd demo: {problem}\nthe logs are in {folder / 'logs'}", file=sys.stderr)

@@ -13,13 +13,16 @@ from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector, web
 
-from rollbackd.demo.processes import Failure, Program, python
+from rollbackd.demo.processes import Failure, Program, environment, python
 
 SHIPPED = Path(__file__).resolve().parents[3]
 """The checkout: `plans/demo` and `triggers/demo.yml` are there."""
 
 DEMO_DIR = "/run/rollbackd-demo"
 """What the shipped plan has for the demo's folder."""
+
+MOST_PATH = 107
+"""What the address of a unix socket can hold."""
 
 READY_WITHIN = 40.0
 COMMAND_WITHIN = 30.0
@@ -46,6 +49,9 @@ class Watchman:
 
     async def open(self) -> None:
         """Write the configuration, with the shipped trigger and plan; start; return once it is ready."""
+        socket = self.home / "state" / "rollbackd.sock"
+        if len(str(socket)) > MOST_PATH:
+            raise Failure(f"{socket} is too long for a socket; set TMPDIR to a shorter folder: TMPDIR=/tmp")
         self._copy_shipped()
         receiver = await self._listen()
         document = {
@@ -60,7 +66,7 @@ class Watchman:
             "ladders": {"default": [{"after": "0s", "receivers": ["terminal"]}]},
         }
         self.config.write_text(json.dumps(document, indent=2))  # JSON is YAML
-        connector = UnixConnector(str(self.home / "state" / "rollbackd.sock"), force_close=True)
+        connector = UnixConnector(str(socket), force_close=True)
         self._session = await self._stack.enter_async_context(
             ClientSession(connector=connector, timeout=ClientTimeout(total=3))
         )
@@ -96,6 +102,7 @@ class Watchman:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            env=environment(),
         )
         try:
             async with asyncio.timeout(COMMAND_WITHIN):

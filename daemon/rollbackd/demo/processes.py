@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 END_WITHIN = 8.0  # seconds, then it is killed
@@ -32,6 +32,15 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, within: flo
         raise TimedOut(f"{what} after {within:g} s") from None
 
 
+def environment() -> dict[str, str]:
+    """Ours, without what would lead to another rollbackd than the demo's."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("ROLLBACKD_") and name != "NOTIFY_SOCKET"
+    }
+
+
 def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
@@ -39,13 +48,10 @@ def python(module: str, *arguments: str) -> list[str]:
 class Program:
     """One program at a time: it may be killed and started again."""
 
-    def __init__(
-        self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
         self.name = name
         self.log = log
         self._command = command
-        self._env = {**os.environ, **(env or {})}
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -64,7 +70,7 @@ class Program:
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=self._env,
+                    env=environment(),
                     start_new_session=True,
                 )
             except OSError as error:

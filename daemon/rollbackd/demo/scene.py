@@ -8,7 +8,9 @@ from typing import Any
 from rollbackd.demo.daemon import Unanswered, Watchman
 from rollbackd.demo.stage import COHORTS, Stage
 
-GLYPHS = {"ok": "·", "breach": "▲", "no_data": "○", "low_traffic": "–", "unknown": "?"}
+GLYPHS = {"breach": "X", "ok": ".", "no_data": "_", "low_traffic": "-", "unknown": "?"}
+"""As `rollbackd status` has them."""
+
 STRIP = 40
 
 
@@ -28,6 +30,7 @@ class Scene:
     windows: int = 0  # the trigger's
     errors: float | None = None  # of all answers in the last seconds
     requests: int = 0
+    failed: int = 0
     life: dict[str, Any] | None = None  # the newest rollback, in full
     window: object = None  # the last one that was judged
 
@@ -35,7 +38,7 @@ class Scene:
         """See how things are now; what rollbackd does not answer stays as it was."""
         if stage.load is not None:
             tally = stage.load.tally
-            self.errors, self.requests = tally.ratio(), tally.total
+            self.errors, self.requests, self.failed = tally.ratio(), tally.total, tally.errors
             for name, cohort in self.cohorts.items():
                 cohort.errors = tally.ratio(name)
         for name, cohort in self.cohorts.items():
@@ -74,4 +77,4 @@ def strip(verdicts: list[str]) -> str:
 
 
 def percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.0%}"
+    return "-" if share is None else f"{share:.0%}"

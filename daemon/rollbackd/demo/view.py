@@ -20,7 +20,7 @@ STYLES = {
     "breach": "bold red",
     "no_data": "yellow",
     "low_traffic": "dim",
-    "unknown": "magenta",
+    "unknown": "blue",
 }
 
 
@@ -57,7 +57,8 @@ class Told:
     def new(self, scene: Scene) -> Iterator[str]:
         timeline = scene.life["timeline"] if scene.life is not None else []
         for entry in timeline[self._shown :]:
-            yield str(entry["text"])
+            if entry["kind"] != "page_promised":  # the demo shows what arrives
+                yield str(entry["text"])
         self._shown = max(self._shown, len(timeline))
 
 
@@ -79,7 +80,7 @@ class Plain:
         judged = any(cohort.verdicts for cohort in scene.cohorts.values())
         if judged and scene.window != self._window:
             self._window = scene.window
-            self.say("  " + "   ".join(_cohort(name, cohort) for name, cohort in scene.cohorts.items()))
+            self.say("  " + "   ".join(_cohort(*each) for each in scene.cohorts.items()).rstrip())
 
     def report(self, markdown: str) -> None:
         print(f"\n{markdown}\n", flush=True)

@@ -106,8 +106,8 @@ class Metrics:
                 self._of.pages.labels(event.receiver, "accepted").inc()
             case e.PageRefused():
                 self._of.pages.labels(event.receiver, "refused").inc()
-            case e.ConfigurationRefused():
-                self._of.reload_ok.set(0)
+            case e.DaemonStarted():
+                self.config_loaded(event.finish_only is None, int(self._wall() * 1000))
 
     def _opened(self, event: e.LifeOpened) -> None:
         self._lives[event.life] = lives.opened(event)
@@ -186,4 +186,5 @@ class Metrics:
         """All families as text. The loop is held up for slices of about a millisecond only."""
         self._states.state = state
         triggers = await self._triggers.render(state, soft)
-        return await asyncio.to_thread(generate_latest, self._registry) + triggers
+        others = await asyncio.to_thread(generate_latest, self._registry)
+        return b"".join((others, *triggers))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BLINDNESS = ("absent", "sparse", "unusable")
 
-SLICE = 500
+SLICE = 100
 """Triggers looked at before the loop gets a turn: a millisecond's worth."""
 
 _HEADS = {
@@ -50,10 +50,10 @@ class TriggerFamilies:
         self._triggers: tuple[Trigger, ...] = ()
         self._streak: list[str] = []
         self._armed: list[str] = []
-        self._blind_for: frozenset[tuple[str, str]] | None = None
-        self._blind = ""
         self._decided: dict[DecisionKey, int] = {}
-        self._decisions: str | None = None
+        self._version = 0  # of what `_cached` is made from
+        self._cached = (b"", b"")
+        self._cached_for: tuple[int, frozenset[tuple[str, str]]] | None = None
 
     def configure(self, triggers: tuple[Trigger, ...]) -> None:
         """A configuration was loaded: known label sets start at 0."""
@@ -61,69 +61,73 @@ class TriggerFamilies:
         names = [escape(trigger.name) for trigger in triggers]
         self._streak = [f'rollbackd_trigger_streak_max{{trigger="{name}"}} ' for name in names]
         self._armed = [f'rollbackd_trigger_armed{{trigger="{name}"}} ' for name in names]
-        self._blind_for = None
         for trigger in triggers:
             self._decided.setdefault((trigger.name, trigger.severity, trigger.action, ""), 0)
-        self._decisions = None
+        self._version += 1
 
     def decided(self, trigger: Trigger, action: Action, lowered_by: str) -> None:
         key = (trigger.name, trigger.severity, action, lowered_by)
         self._decided[key] = self._decided.get(key, 0) + 1
-        self._decisions = None
+        self._version += 1
 
-    async def render(self, state: State, soft: Soft) -> bytes:
-        """The text of all four families; gives the loop a turn after each slice."""
-        streaks: list[str] = []
-        armings: list[str] = []
+    async def render(self, state: State, soft: Soft) -> list[bytes]:
+        """The text of all four families in pieces; gives the loop a turn after each slice."""
+        streaks = [_head("trigger_streak_max").encode()]
+        armings = [_head("trigger_armed").encode()]
         disarmed = disarmed_subjects(state)
         rows = iter(zip(self._triggers, self._streak, self._armed, strict=True))
         while part := list(islice(rows, SLICE)):
+            lines: list[str] = []
+            answers: list[str] = []
             for trigger, streak, arming in part:
                 watch = soft.watch(trigger)
                 longest = watch.longest() if watch is not None and watch.streaks else 0
                 subjects = watch.verdicts if watch is not None else {}
                 may = armed(state, trigger, subjects, disarmed.get(trigger.name))
-                streaks.append(f"{streak}{longest}\n")
-                armings.append(f"{arming}1\n" if may else f"{arming}0\n")
+                lines.append(f"{streak}{longest}\n")
+                answers.append(f"{arming}1\n" if may else f"{arming}0\n")
+            streaks.append("".join(lines).encode())
+            armings.append("".join(answers).encode())
             await asyncio.sleep(0)
-        blind = frozenset(_blind(state))
-        return await asyncio.to_thread(self._join, streaks, armings, blind)
+        return [*streaks, *armings, *await self._rarely(frozenset(_blind(state)))]
 
-    def _join(self, streaks: list[str], armings: list[str], blind: frozenset[tuple[str, str]]) -> bytes:
-        return "".join(
-            (
-                _head("trigger_streak_max"),
-                *streaks,
-                _head("trigger_armed"),
-                *armings,
-                self._blind_text(blind),
-                self._decisions_text(),
-            )
-        ).encode()
+    async def _rarely(self, blind: frozenset[tuple[str, str]]) -> tuple[bytes, bytes]:
+        """The two families that seldom change, from the cache or made anew on a thread.
 
-    def _blind_text(self, blind: frozenset[tuple[str, str]]) -> str:
-        if self._blind_for != blind:
-            lines = [_head("trigger_blind")]
-            for trigger in self._triggers:
-                name = escape(trigger.name)
-                for reason in BLINDNESS:
-                    value = int((trigger.name, reason) in blind)
-                    lines.append(f'rollbackd_trigger_blind{{reason="{reason}",trigger="{name}"}} {value}\n')
-            self._blind, self._blind_for = "".join(lines), blind
-        return self._blind
+        What changes while the thread works makes its text old at once: it serves this scrape alone."""
+        made_for = (self._version, blind)
+        if self._cached_for != made_for:
+            cached = await asyncio.to_thread(_texts, self._triggers, blind, dict(self._decided))
+            if made_for[0] != self._version:
+                return cached
+            self._cached, self._cached_for = cached, made_for
+        return self._cached
 
-    def _decisions_text(self) -> str:
-        text = self._decisions
-        if text is None:
-            lines = [_head("decisions_total")]
-            for (trigger, severity, action, lowered_by), count in list(self._decided.items()):
-                labels = (
-                    f'action="{action}",lowered_by="{lowered_by}",'
-                    f'severity="{severity}",trigger="{escape(trigger)}"'
-                )
-                lines.append(f"rollbackd_decisions_total{{{labels}}} {count}\n")
-            text = self._decisions = "".join(lines)
-        return text
+
+def _texts(
+    triggers: tuple[Trigger, ...], blind: frozenset[tuple[str, str]], decided: dict[DecisionKey, int]
+) -> tuple[bytes, bytes]:
+    return _blind_text(triggers, blind), _decisions_text(decided)
+
+
+def _blind_text(triggers: tuple[Trigger, ...], blind: frozenset[tuple[str, str]]) -> bytes:
+    lines = [_head("trigger_blind")]
+    for trigger in triggers:
+        name = escape(trigger.name)
+        for reason in BLINDNESS:
+            value = int((trigger.name, reason) in blind)
+            lines.append(f'rollbackd_trigger_blind{{reason="{reason}",trigger="{name}"}} {value}\n')
+    return "".join(lines).encode()
+
+
+def _decisions_text(decided: dict[DecisionKey, int]) -> bytes:
+    lines = [_head("decisions_total")]
+    for (trigger, severity, action, lowered_by), count in decided.items():
+        labels = (
+            f'action="{action}",lowered_by="{lowered_by}",severity="{severity}",trigger="{escape(trigger)}"'
+        )
+        lines.append(f"rollbackd_decisions_total{{{labels}}} {count}\n")
+    return "".join(lines).encode()
 
 
 def _blind(state: State) -> Iterator[tuple[str, str]]:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
 from rollbackd.core.fold import AUTOMATIC
-from rollbackd.core.wording import moment, span
+from rollbackd.core.notation import about
+from rollbackd.core.wording import moment
 from rollbackd.report.escape import block, cell, code, prose
+from rollbackd.report.timeline import unsettled
 from rollbackd.report.words import at, elapsed, fact, plain
 
 if TYPE_CHECKING:
@@ -28,11 +30,11 @@ def execution(life: Life, events: list[Recorded]) -> Iterator[str]:
         yield fact("Approved by", f"{prose(approval.by)} ({prose(approval.channel)}), {moment(approval.at)}")
     yield fact("Decided", at(life.decided) if life.decided is not None else "not decided")
     yield fact("Waited before it began", _waited(life))
-    yield fact("Attempts", _attempts(life))
-    yield fact("Manual intervention", _intervention(events, life.id))
+    yield fact("Attempts", _attempts(life, events))
+    yield fact("Manual intervention", _intervention(life, events))
     yield fact("SLA compliance", _compliance(life))
     if life.began is not None:
-        yield from _phases(life)
+        yield from _phases(life, unsettled(life, events))
     yield from _checks(life)
     yield from _outputs(life, events)
 
@@ -40,51 +42,57 @@ def execution(life: Life, events: list[Recorded]) -> Iterator[str]:
 def _waited(life: Life) -> str:
     if life.began is None:
         return "it did not begin"
-    return span(life.began - life.opened) if life.began > life.opened else "not at all"
+    return about(life.began - life.opened) if life.began > life.opened else "not at all"
 
 
-def _attempts(life: Life) -> str:
-    if life.began is None:
-        return "none"
-    again = [record for record in life.steps if record.attempts > 1]
+def _attempts(life: Life, events: list[Recorded]) -> str:
+    tries: dict[str, int] = {}
+    for row in events:
+        if isinstance(row.event, e.StepOrdered) and row.event.life == life.id:
+            tries[row.event.step] = max(row.event.attempt, tries.get(row.event.step, 0))
+    again = [f"{code(step)} {count}" for step, count in tries.items() if count > 1]
     if not again:
-        return "every step once"
-    return ", ".join(f"{code(record.step)} {record.attempts}" for record in again) + "; the others once"
+        return "none" if not tries else "each step that was started, once"
+    return ", ".join(again) + ("; the others once" if len(again) < len(tries) else "")
 
 
-_BY_PEOPLE = (
-    e.LifeApproved,
-    e.LifeHeld,
-    e.LifeResumed,
-    e.AbortAsked,
-    e.StepConfirmed,
-    e.LifeResolved,
-)
+_BY_PEOPLE: dict[type[e.Event], str] = {
+    e.LifeApproved: "approved",
+    e.LifeHeld: "held",
+    e.LifeResumed: "resumed",
+    e.AbortAsked: "aborted",
+    e.StepConfirmed: "step confirmed",
+    e.LifeResolved: "resolved",
+}
 
 
-def _intervention(events: list[Recorded], life: str) -> str:
-    kinds = [
-        plain(row.kind)
-        for row in events
-        if isinstance(row.event, _BY_PEOPLE) and getattr(row.event, "life", None) == life
-    ]
-    return ", ".join(dict.fromkeys(kinds)) if kinds else "none recorded"
+def _intervention(life: Life, events: list[Recorded]) -> str:
+    words = ["started by hand"] if life.by != AUTOMATIC else []
+    for row in events:
+        event = row.event
+        if not isinstance(event, e.LifeEvent) or event.life != life.id:
+            continue
+        if isinstance(event, e.LifeEnded) and event.channel:
+            words.append(plain(event.end))
+        elif type(event) in _BY_PEOPLE:
+            words.append(_BY_PEOPLE[type(event)])
+    return ", ".join(dict.fromkeys(words)) or "none recorded"
 
 
 def _compliance(life: Life) -> str:
     plan = life.plan
     took = elapsed(life)
     if life.sla_breached:
-        return f"NO: breached its SLA of {span(plan.sla)}"
+        return f"NO: breached its SLA of {about(plan.sla)}"
     if life.decided is None:
         return "the clock never ran"
     if life.verified is None or took is None:
         return "the clock is running" if life.ended is None else "not verified, so not met"
     target = "within the target" if took <= plan.target else "over the target"
-    return f"yes ({span(plan.sla - took)} to spare, {target} of {span(plan.target)})"
+    return f"yes ({about(plan.sla - took)} to spare, {target} of {about(plan.target)})"
 
 
-def _phases(life: Life) -> Iterator[str]:
+def _phases(life: Life, loose: dict[str, str]) -> Iterator[str]:
     behind = {record.step: record for record in life.steps}
     yield "\n| phase | step | result | by | began | took | attempts | detail |"
     yield "|---|---|---|---|---|---|---|---|"
@@ -94,7 +102,7 @@ def _phases(life: Life) -> Iterator[str]:
         if record is not None:
             yield (
                 f"{left}| {record.result} | {prose(record.by)} | {moment(record.began)} "
-                f"| {span(record.ended - record.began)} | {record.attempts} | {prose(record.detail)} |"
+                f"| {about(record.ended - record.began)} | {record.attempts} | {prose(record.detail)} |"
             )
         elif life.current is not None and life.current.step == step.name:
             current = life.current
@@ -103,12 +111,13 @@ def _phases(life: Life) -> Iterator[str]:
                 f"| – | {current.attempt} | {prose(current.detail)} |"
             )
         else:
-            yield f"{left}| not run | – | – | – | – | |"
+            fate = "in doubt" if loose.get(step.name) == "in_doubt" else "not run"
+            yield f"{left}| {fate} | – | – | – | – | |"
     for phase in life.plan.phases:
         records = [record for record in life.steps if record.phase == phase.name]
         if records:
-            estimate = f", estimated {span(phase.estimate)}" if phase.estimate is not None else ""
-            took = span(records[-1].ended - records[0].began)
+            estimate = f", estimated {about(phase.estimate)}" if phase.estimate is not None else ""
+            took = about(records[-1].ended - records[0].began)
             note = ", after verification, outside the SLA" if phase.after_verified else ""
             yield f"\nPhase {code(phase.name)} took {took}{estimate}{note}."
 

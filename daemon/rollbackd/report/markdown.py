@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.core.fold import AUTOMATIC
+from rollbackd.core.notation import about
 from rollbackd.core.sla import CONSEQUENCES
-from rollbackd.core.wording import moment, span
+from rollbackd.core.wording import moment
 from rollbackd.report.escape import cell, code, prose
 from rollbackd.report.execution import execution, verification
 from rollbackd.report.people import actions, escalation
@@ -85,12 +86,12 @@ def _completed(life: Life) -> str:
 
 def _duration(life: Life) -> str:
     plan = life.plan
-    goals = f"(SLA: {span(plan.sla)}, target: {span(plan.target)})"
+    goals = f"(SLA: {about(plan.sla)}, target: {about(plan.target)})"
     took = elapsed(life)
     if took is None:
         why = "still under way" if life.ended is None else "it was never decided to roll back"
         return f"{why} {goals}"
-    return f"{span(took)} from the decision {goals}"
+    return f"{about(took)} from the decision {goals}"
 
 
 def _outcome(life: Life) -> str:
@@ -142,7 +143,7 @@ def _detection(life: Life) -> str:
         return "none: started by hand" if life.by != AUTOMATIC else UNKNOWN
     began = min(firing.began for firing in life.firings)
     streak = max(firing.streak for firing in life.firings)
-    delay = span(max(life.opened - began, 0))
+    delay = about(max(life.opened - began, 0))
     return f"{delay} after the breach began ({moment(began)}), {streak} breaching windows in a row"
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from rollbackd.core import events as e
-from rollbackd.core.wording import moment, span, subjects
+from rollbackd.core.fold import AUTOMATIC
+from rollbackd.core.notation import about
+from rollbackd.core.wording import moment, subjects
 from rollbackd.report.words import plain
 
 if TYPE_CHECKING:
@@ -15,10 +17,12 @@ if TYPE_CHECKING:
 
     from rollbackd.core.model import Ms
     from rollbackd.core.record import Recorded
+    from rollbackd.core.state import Life
 
 
 class Entry(Struct, frozen=True):
-    """One line. `text` is plain and not escaped; `actor` is who did it, with the channel if known."""
+    """One line. `text` is plain and not escaped. `actor` is the person who said it, with the channel, or
+    rollbackd: what follows from a person's word is not that person's deed."""
 
     seq: int
     at: Ms
@@ -48,9 +52,7 @@ def timeline(life: str, events: Iterable[Recorded]) -> list[Entry]:
         if text:
             channel, comment = getattr(event, "channel", ""), getattr(event, "comment", "")
             actor = getattr(event, "by", "") if channel else ""
-            entries.append(
-                Entry(row.seq, event.at, row.kind, text, actor or row.stamp.actor, channel, comment)
-            )
+            entries.append(Entry(row.seq, event.at, row.kind, text, actor or AUTOMATIC, channel, comment))
     return entries
 
 
@@ -66,6 +68,24 @@ def _concerns(event: e.Event, life: str, matters: set[str], pages: set[str]) -> 
         case e.PageDelivered() | e.PageRefused():
             return mine or event.page in pages
     return mine
+
+
+def unsettled(life: Life, events: Iterable[Recorded]) -> dict[str, str]:
+    """Steps that were ordered and are neither behind nor at hand, with the last that is known of each:
+    `in_doubt`, or why nothing ran."""
+    known = {record.step for record in life.steps}
+    if life.current is not None:
+        known.add(life.current.step)
+    found: dict[str, str] = {}
+    for row in events:
+        event = row.event
+        match event:
+            case e.StepOrdered() if event.life == life.id and event.step not in known:
+                found[event.step] = "in_doubt"
+            case e.StepEnded() if event.life == life.id and event.step in found:
+                nothing_ran = event.outcome in ("refused", "unstarted")
+                found[event.step] = event.outcome if nothing_ran else "in_doubt"
+    return found
 
 
 def describe(event: e.Event) -> str:
@@ -142,7 +162,7 @@ def _execution(event: e.Event) -> str | None:
         case e.CleanupFailed():
             return f"clean-up failed: {event.detail}"
         case e.SlaBreached():
-            return f"SLA of {span(event.sla)} breached: {event.consequence}"
+            return f"SLA of {about(event.sla)} breached: {event.consequence}"
         case e.LifeParked():
             return f"parked: {event.detail}"
         case e.LifeEnded():

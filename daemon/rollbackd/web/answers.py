@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ErrorType = Literal["bad_data", "not_found", "conflict", "unavailable", "internal"]
 
-SLICE = 50
+SLICE = 25
 """Elements of a list that are encoded before the loop gets a turn."""
 
 

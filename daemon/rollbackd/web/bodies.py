@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from rollbackd.core import signals as s
+from rollbackd.core.notation import parse_duration
 from rollbackd.web.answers import Problem
 
 if TYPE_CHECKING:
@@ -25,18 +25,6 @@ Name = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\A[^\x00-\x1f
 Labels = Annotated[dict[Name, Name], Meta(max_length=64)]
 
 LONGEST: Ms = 366 * 86_400_000
-
-_UNITS: dict[str, Ms] = {
-    "w": 7 * 86_400_000,
-    "d": 86_400_000,
-    "h": 3_600_000,
-    "m": 60_000,
-    "s": 1_000,
-    "ms": 1,
-}
-_DURATION = re.compile(
-    "".join(rf"(?:([0-9]{{1,9}}){unit})?" for unit in ("w", "d", "h", "m(?!s)", "s", "ms"))
-)
 
 
 class _Body(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -106,9 +94,10 @@ def read(raw: bytes, shape: type[B]) -> B:
 
 def duration(text: str, key: str) -> Ms:
     """`1h30m` → Ms; more than nothing and at most a year."""
-    match = _DURATION.fullmatch(text)
-    parts = match.groups() if match is not None else ()
-    found = sum(int(part) * unit for part, unit in zip(parts, _UNITS.values(), strict=False) if part)
+    try:
+        found = parse_duration(text)
+    except ValueError:
+        found = 0
     if not 0 < found <= LONGEST:
         raise Problem("bad_data", f"{key}: expected a duration like 90s, 15m or 1h30m, at most 366d")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rollbackd.core import sla
-from rollbackd.report import timeline
+from rollbackd.report import timeline, unsettled
 from rollbackd.web.views import matters, rfc3339, rollout
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def in_full(life: Life, state: State, rows: list[Recorded]) -> Json:
         else None,
         "firings": [_firing(firing) for firing in life.firings[:MOST_SUBJECTS]],
         "checks": [_check(slot, life) for slot in life.checks],
-        "steps": _steps(life),
+        "steps": _steps(life, unsettled(life, rows)),
         "verification": _verification(life),
         "approval": None
         if life.approval is None
@@ -147,7 +147,7 @@ def _check(slot: str, life: Life) -> Json:
     }
 
 
-def _steps(life: Life) -> list[Json]:
+def _steps(life: Life, loose: dict[str, str]) -> list[Json]:
     """Every step of the plan in its order: what is behind, at hand and to come."""
     behind = {record.step: record for record in life.steps}
     rows: list[Json] = []
@@ -175,7 +175,7 @@ def _steps(life: Life) -> list[Json]:
             )
         else:
             row.update(
-                state="not_run" if life.ended is not None else "to_come",
+                state=loose.get(step.name) or ("not_run" if life.ended is not None else "to_come"),
                 by=None,
                 attempts=0,
                 executions=(),

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from pydantic_core import PydanticCustomError, core_schema
 
-from rollbackd.config.durations import parse_duration, parse_limit, show_duration
 from rollbackd.config.problem import one_line
 from rollbackd.config.promql import analyse
 from rollbackd.config.yaml_source import NULL, Null
+from rollbackd.core.notation import parse_duration, parse_limit, span
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -191,7 +191,7 @@ class Duration(Parsed):
             remedy = "write it like 15s, 5m, 1h30m or 500ms"
             raise refuse(f"expected a duration, got {shown(value)}", remedy) from None
         if not parse_duration(self.low) <= duration <= parse_duration(self.high):
-            raise refuse(f"is {show_duration(duration)}", f"write a duration from {self.low} to {self.high}")
+            raise refuse(f"is {span(duration)}", f"write a duration from {self.low} to {self.high}")
         return duration
 
 

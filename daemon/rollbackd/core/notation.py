@@ -31,7 +31,7 @@ def parse_duration(text: str) -> Ms:
     return sum(int(part) * unit for part, unit in zip(match.groups(), UNITS.values(), strict=True) if part)
 
 
-def show_duration(duration: Ms) -> str:
+def span(duration: Ms) -> str:
     """The shortest text that `parse_duration` reads as the same; 0 is `0s`."""
     shown, rest = "", duration
     for name, unit in UNITS.items():
@@ -39,6 +39,11 @@ def show_duration(duration: Ms) -> str:
         if count:
             shown += f"{count}{name}"
     return shown or "0s"
+
+
+def about(duration: Ms) -> str:
+    """As `span`, for measured times: to the second from a second up."""
+    return span(duration if duration < 1_000 else duration // 1_000 * 1_000)
 
 
 def parse_limit(text: str) -> Limit:

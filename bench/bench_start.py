@@ -1,0 +1,161 @@
+"""From starting `rollbackd run` to /-/ready, without and with a history: `python bench/bench_start.py`.
+
+The history is one real rollback's rows, as the daemon wrote them, again and again under new names:
+`--lives` of them with a snapshot; without one, `--folded` of them, since a start then folds every row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import msgspec
+from rig import Daemon, busy, figure, running, trigger, write
+from stub import Labels, Stub
+
+from rollbackd.app import restore
+from rollbackd.core.events import Event, LifeOpened
+from rollbackd.core.fold import apply
+from rollbackd.core.record import Recorded, Stamp
+from rollbackd.core.state import State
+from rollbackd.journal.codec import CODEC
+from rollbackd.journal.sqlite import SqliteJournal
+from rollbackd.journal.statedir import read_uuid
+
+PLAN = "api"
+BATCH = 250  # lives appended at once
+SCRIPT = '#!/bin/sh\n: > "$MARKS/reverted"\n'
+
+
+class Service:
+    """Breaches while `bad`, and is well once it was rolled back."""
+
+    def __init__(self, marks: Path) -> None:
+        self._reverted = marks / "reverted"
+        self.bad = False
+
+    def __call__(self, expr: str, at: float) -> dict[Labels, float]:
+        if "timestamp" in expr:
+            return {(): at - 0.01}
+        return {(): float(self.bad and not self._reverted.exists())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lives", type=int, default=100_000)
+    parser.add_argument("--folded", type=int, default=5_000)
+    parser.add_argument("--starts", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        marks = folder / "marks"
+        marks.mkdir()
+        service = Service(marks)
+        with Stub(service) as stub:
+            rule = trigger("Bad", "max(bad)", PLAN, cooldown="0s")
+            groups = [{"name": "g", "interval": "1s", "triggers": [rule]}]
+            configuration = write(folder, stub.url, groups, [PLAN], SCRIPT, {"MARKS": str(marks)})
+            without(configuration, options.starts)
+            one_rollback(configuration, service)
+            with_history(configuration, options)
+    busy()
+
+
+def without(configuration: Path, starts: int) -> None:
+    times = []
+    for _ in range(starts):
+        shutil.rmtree(configuration.parent / "state", ignore_errors=True)
+        with running(configuration) as daemon:
+            times.append(daemon.ready_after)
+    print(f"start to /-/ready, median of {starts}")
+    figure("without history", median(times), "s", "0.6")
+
+
+def again(configuration: Path, starts: int) -> float:
+    times = []
+    for _ in range(starts):
+        with running(configuration) as daemon:
+            times.append(daemon.ready_after)
+    return median(times)
+
+
+def one_rollback(configuration: Path, service: Service) -> None:
+    with running(configuration) as daemon:
+        service.bad = True
+        deadline = time.monotonic() + 60
+        while not any(ended(daemon)):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the rollback does not end:\n{daemon.log()}")
+            time.sleep(0.1)
+
+
+def ended(daemon: Daemon) -> list[bool]:
+    answer = msgspec.json.decode(daemon.get("/api/v1/rollbacks")[1])
+    return [life["state"] == "verified" for life in answer["data"]]
+
+
+def with_history(configuration: Path, options: argparse.Namespace) -> None:
+    state_dir = configuration.parent / "state"
+    journal = opened(state_dir)
+    before, life = rows_of(journal)
+    folded = State()
+    for event in before:
+        folded = apply(folded, event)
+    history = History(journal, folded, life)
+    history.append(options.folded)
+    rows = journal.head().seq
+    journal.close()
+    (state_dir / "journal.snapshot").unlink()
+    figure(f"{options.folded} lives ({rows} rows), no snapshot", again(configuration, 1), "s")
+    journal = history.journal = opened(state_dir)
+    history.append(options.lives)
+    journal.save_snapshot(journal.head(), restore.encode(history.state))
+    size, rows = state_dir.joinpath("journal.db").stat().st_size >> 20, journal.head().seq
+    journal.close()
+    name = f"{options.lives} lives ({rows} rows, {size} MiB)"
+    figure(name, again(configuration, options.starts), "s", "3")
+
+
+def opened(state_dir: Path) -> SqliteJournal:
+    return SqliteJournal(state_dir / "journal.db", origin=read_uuid(state_dir), code=restore.code_version())
+
+
+def rows_of(journal: SqliteJournal) -> tuple[list[Event], list[Recorded]]:
+    """What was recorded before the life, and from its opening on."""
+    rows = list(journal.replay())
+    first = next(index for index, row in enumerate(rows) if isinstance(row.event, LifeOpened))
+    return [row.event for row in rows[:first] if row.event is not None], rows[first:]
+
+
+class History:
+    """Appends the life's rows under new names, folding them as the daemon would."""
+
+    def __init__(self, journal: SqliteJournal, state: State, life: list[Recorded]) -> None:
+        self.journal = journal
+        self.state = state
+        self._lives = 1
+        self._kinds = [(row.kind, row.version) for row in life]
+        self._bodies = [CODEC.encode(row.event).body for row in life if row.event is not None]
+        self._stamp: Stamp = life[-1].stamp
+
+    def append(self, upto: int) -> None:
+        while self._lives < upto:
+            numbers = range(self._lives + 1, min(upto, self._lives + BATCH) + 1)
+            events = [event for number in numbers for event in self._renamed(number)]
+            for event in events:
+                self.state = apply(self.state, event)
+            self.journal.append(events, self._stamp)
+            self._lives = numbers[-1]
+
+    def _renamed(self, number: int) -> list[Event]:
+        old, new = f"{PLAN}-1".encode(), f"{PLAN}-{number}".encode()
+        rows = zip(self._kinds, self._bodies, strict=True)
+        return [CODEC.decode(kind, version, body.replace(old, new)) for (kind, version), body in rows]
+
+
+if __name__ == "__main__":
+    main()
