@@ -55,7 +55,7 @@ def _in_time(window: Window) -> Window:
     return replace(window, glyphs={s: "B" if g == "P" else g for s, g in window.glyphs.items()})
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tapes())
 def test_the_watch_says_what_the_oracle_says(drawn: tuple[Tape, Rules, set[int]]) -> None:
     tape, rules, restarts = drawn

@@ -327,3 +327,28 @@ def test_a_waiting_life_does_not_stand_down_for_an_ok_before_its_breach() -> Non
     one.run(span=90 * SECOND)
     assert one.of(e.SubjectLeft) == []
     assert one.of(e.RollbackBegan)
+
+
+@pytest.mark.parametrize("unseen", ["restart", "outage"])
+def test_a_streak_that_was_not_known_when_the_rollout_began_is_standing(unseen: str) -> None:
+    """A breach older than the rollout never rolls it back."""
+    one = watched(".BB", "B")
+    if unseen == "outage":
+        one.world.silent = [(START + 15 * SECOND, START + 45 * SECOND)]
+    one.run(span=3 * INTERVAL + SECOND)
+    if unseen == "restart":
+        one.restart(down=SECOND)
+    begin(one)
+    one.run(span=2 * MINUTE)
+    assert one.ran() == []
+    assert any("does not act" in title for title in one.titles())
+
+
+def test_what_was_ok_since_the_rollout_began_acts_also_after_a_restart() -> None:
+    one = watched("BB.B", "B")
+    one.run(span=2 * INTERVAL + SECOND)
+    begin(one)
+    one.run(span=2 * INTERVAL)
+    one.restart(down=SECOND)
+    one.run(span=MINUTE)
+    assert one.ran() == ["a"]

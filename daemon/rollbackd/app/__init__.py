@@ -82,6 +82,7 @@ def _run(
     async def main() -> None:
         gc.collect()
         gc.freeze()
+        gc.enable()
         await Daemon(files, max_action, loaded, problem, settings, state_dir, restored).run()
 
     asyncio.run(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ ACTIONS = ("auto", "auto_with_warning", "ask", "notify", "shadow")
 @click.option("--max-action", type=click.Choice(ACTIONS), help="Act no higher than this.")
 def run(config: Path, max_action: Action | None) -> int:
     """Watch, and roll back what goes bad."""
+    gc.disable()  # the start makes hundreds of thousands of objects to keep: `app.run` collects again
     from rollbackd import app
 
     return app.run(config, max_action)

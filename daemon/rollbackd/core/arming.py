@@ -51,9 +51,25 @@ def observe(turn: Turn, watch: Watch, applied: Applied) -> None:
     told = not applied.missed and watch.problem is None and watch.partial is None
     if counting is not None and counting.first and told:
         _first_window(turn, watch)
+    rollout = turn.state.rollouts.get(trigger.plan)
+    if trigger.arm == "rollout" and rollout is not None and rollout.state == "open":
+        _late_standing(turn, watch, applied, rollout.began)
     for entry in of_trigger(turn.state, trigger.name):
-        if applied.end > entry.at + turn.soft.skew:  # a restart judges again what was before
+        since = rollout.began if entry.cause == "standing" and rollout is not None else entry.at
+        if applied.end > since + turn.soft.skew:  # a restart judges again what was before
             _observe_disarmed(turn, watch, applied, entry)
+
+
+def _late_standing(turn: Turn, watch: Watch, applied: Applied, began: Ms) -> None:
+    """The last window before the rollout, judged only now (a restart, an outage): what breached in it
+    is standing (W9), unless it was armed since."""
+    if not 0 <= began + turn.soft.skew - applied.end < watch.interval:
+        return
+    for subject, verdict in applied.verdicts.items():
+        key = f"{watch.trigger.name}/{subject}"
+        armed_since = turn.state.subject_counting.get(key, 0) > began
+        if verdict == "breach" and key not in turn.state.disarmed and not armed_since:
+            _disarm(turn, watch.trigger, subject, "standing")
 
 
 def of_trigger(state: State, trigger: str) -> list[Disarmed]:

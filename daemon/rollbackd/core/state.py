@@ -76,7 +76,7 @@ class Lowering(Struct, frozen=True):
     detail: str
 
 
-class Seen(Struct, frozen=True):
+class Seen(Struct, frozen=True, gc=False):
     """One judged window as evidence; `value` is the string Prometheus sent."""
 
     end: Ms
