@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rollbackd.core.record import Snapshot
     from rollbackd.journal.statedir import StateDir
 
-_SHAPES = ("events.py", "fold.py", "model.py", "state.py")
+_SHAPES = ("events.py", "fold/*.py", "model.py", "state.py")
 """What a snapshot's meaning hangs on."""
 
 
@@ -38,8 +38,9 @@ def code_version() -> str:
     """Names the fold: a snapshot made by another one is not used."""
     core = Path(rollbackd.core.__file__).parent
     digest = sha256()
-    for name in _SHAPES:
-        digest.update((core / name).read_bytes())
+    for pattern in _SHAPES:
+        for path in sorted(core.glob(pattern)):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from rollbackd.core import events as e
 from rollbackd.core import wording
 from rollbackd.core.arming import open_rollout
-from rollbackd.core.fold import AUTOMATIC, HOUR
+from rollbackd.core.fold.lives import HOUR
 from rollbackd.core.ladder import open_life_matter, tell
 from rollbackd.core.model import ACTIONS, Action, Ms, Plan, Trigger, higher, lower
-from rollbackd.core.state import Firing, Life, Lowering, LoweringReason
+from rollbackd.core.state import AUTOMATIC, Firing, Life, Lowering, LoweringReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -18,11 +18,13 @@ from rollbackd.core import (
     decision,
     ladder,
     operators,
+    overrides,
     polling,
     rollback,
     rollout,
     sla,
     waiting,
+    wanted,
 )
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
@@ -93,7 +95,7 @@ class Engine:
         """Every effect the state calls for, whether or not it is under way."""
         yield from ladder.wanted(self.state, now)
         if not self.unreadable:
-            yield from rollback.wanted(self.state)
+            yield from wanted.effects(self.state)
 
     def wake_at(self, now: Ms) -> Ms | None:
         """The next moment at which time alone changes something. What is past has been dealt with."""
@@ -227,7 +229,7 @@ class Engine:
             return
         for _ in range(SETTLES_WITHIN):
             before = len(turn.events)
-            operators.pauses_progress(turn)
+            overrides.progress(turn)
             rollout.progress(turn)
             arming.progress(turn)
             decision.progress(turn)

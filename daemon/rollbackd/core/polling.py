@@ -33,6 +33,8 @@ def next_asks(watch: Watch, now: Ms, skew: Ms) -> list[Ask]:
     if not watch.asked:
         watch.judged = _first(watch, newest) - watch.interval
     if newest > watch.asked:
+        if watch.unreachable is not None:
+            watch.failed_at = now  # a whole window passed without an answer
         watch.asked = newest
         watch.tries = 0
         watch.retry = None
@@ -66,7 +68,6 @@ def answered(watch: Watch, signal: WindowsAnswered, now: Ms, floor: Callable[[st
                 yield from _judge(watch, last, signal.answers, 0, now, floor)
         else:
             watch.unreachable = watch.unreachable or (now, reason)
-            watch.failed_at = now
             if last == watch.asked:
                 _retry(watch, last, now)
     yield from _judge_ready(watch, now, floor)

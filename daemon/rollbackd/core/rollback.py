@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
-from rollbackd.core import verification
-from rollbackd.core.effects import RunCheck, RunStep, StopStep
+from rollbackd.core import verification, wanted
+from rollbackd.core.effects import RunCheck
 from rollbackd.core.ladder import open_life_matter, resolve_matter, tell
-from rollbackd.core.model import Check
 from rollbackd.core.notation import about, span
-from rollbackd.core.waiting import checks_wanted, not_after, progress_refused
+from rollbackd.core.waiting import not_after, progress_refused
+from rollbackd.core.wanted import at_hand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rollbackd.core.effects import Effect
     from rollbackd.core.model import Ms, Phase, Step
     from rollbackd.core.signals import CheckAnswered, StepBegan, StepExited
-    from rollbackd.core.state import Current, Life, State
+    from rollbackd.core.state import Current, Life
     from rollbackd.core.turn import Turn
 
 MOST_DOUBTS = 3
 """X4: a step in doubt is run again, uncounted, at most this often."""
 
 LONGEST_BACKOFF: Ms = 5 * 60_000
-
-
-def at_hand(life: Life, current: Current) -> tuple[Phase, Step]:
-    return next(
-        (phase, step)
-        for phase, step in life.plan.steps()
-        if (phase.name, step.name) == (current.phase, current.step)
-    )
 
 
 def progress(turn: Turn, life: Life) -> None:
@@ -382,7 +372,7 @@ def step_exited(turn: Turn, signal: StepExited) -> None:
 
 def check_answered(turn: Turn, signal: CheckAnswered) -> None:
     """Only an answer that is still wanted is recorded."""
-    for effect in wanted(turn.state):
+    for effect in wanted.effects(turn.state):
         if isinstance(effect, RunCheck) and effect.key == signal.check:
             _, life, _ = signal.check.split("/", 2)
             turn.emit(
@@ -398,109 +388,6 @@ def check_answered(turn: Turn, signal: CheckAnswered) -> None:
                 )
             )
             return
-
-
-# Effects
-
-
-def wanted(state: State) -> Iterator[Effect]:
-    """What the open lives need done, from their state alone."""
-    instance = state.config.instance if state.config is not None else ""
-    for life in state.lives.values():
-        if life.ended is not None:
-            continue
-        if life.began is None:
-            if life.state == "checking":
-                for slot, check in checks_wanted(life):
-                    if slot not in life.checks:
-                        yield _check(life, slot, check, instance)
-        elif life.current is not None:
-            yield from _step_effects(life, life.current, instance)
-        elif life.verified is not None:
-            if life.plan.release is not None and "restored/release" not in life.checks:
-                check = Check("release", run=life.plan.release)
-                yield _check(life, "restored/release", check, instance)
-        elif life.verification is not None and life.held is None and life.parked is None:
-            for check, at in verification.checks_due(life, life.verification):
-                yield _check(life, f"verify/{check.name}", check, instance, not_before=at)
-
-
-def _step_effects(life: Life, current: Current, instance: str) -> Iterator[Effect]:
-    phase, step = at_hand(life, current)
-    env = environment(life, instance, phase, step, current)
-    match current.stage:
-        case "guarding" if f"guard/{phase.name}" not in life.checks:
-            guard = life.plan.reversible_while
-            if guard is not None:
-                check = Check("reversible_while", run=guard.run)
-                yield _check(life, f"guard/{phase.name}", check, instance)
-        case "running":
-            yield RunStep(
-                life=life.id,
-                execution=current.execution,
-                phase=phase.name,
-                step=step.name,
-                plan_hash=life.plan.hash,
-                run=step.run,
-                env=env,
-                interruptible=step.interruptible(),
-                expect=step.expect,
-                not_after=current.not_after,
-            )
-            if life.abort == "now":
-                yield StopStep(life.id, current.execution)
-        case "probing" if f"probe/{current.execution}" not in life.checks and step.probe is not None:
-            check = Check(f"{step.name} probe", run=step.probe)
-            yield RunCheck(_key(life, f"probe/{current.execution}"), check, life.plan.hash, env)
-        case "verifying" if step.verify is not None:
-            answered = life.checks.get(f"step/{current.execution}")
-            if answered is None or answered.at < current.since:
-                check = Check(f"{step.name} verify", query=step.verify.query)
-                key = _key(life, f"step/{current.execution}")
-                yield RunCheck(key, check, life.plan.hash, env, until=current.until)
-
-
-def _key(life: Life, slot: str) -> str:
-    return f"check/{life.id}/{slot}"
-
-
-def _check(life: Life, slot: str, check: Check, instance: str, *, not_before: Ms = 0) -> RunCheck:
-    env = environment(life, instance)
-    return RunCheck(_key(life, slot), check, life.plan.hash, env, not_before)
-
-
-def environment(
-    life: Life,
-    instance: str,
-    phase: Phase | None = None,
-    step: Step | None = None,
-    current: Current | None = None,
-) -> dict[str, str]:
-    """What a script sees. Operator text and labels are values only, never names (X2)."""
-    first = life.firings[0] if life.firings else None
-    subjects = [found.labels for found in life.firings] or [life.subject]
-    deadline = (life.decided or life.opened) + life.plan.sla
-    env = {
-        "ROLLBACK_ID": life.id,
-        "ROLLBACK_INSTANCE": instance,
-        "ROLLBACK_PLAN": life.plan.name,
-        "ROLLBACK_TRIGGER": life.trigger,
-        "ROLLBACK_REASON": life.reason,
-        "ROLLBACK_VALUE": first.value if first is not None else "",
-        "ROLLBACK_THRESHOLD": first.limit if first is not None else "",
-        "ROLLBACK_SUBJECTS": json.dumps(subjects, sort_keys=True),
-        "ROLLBACK_ROLLOUT": life.rollout or "",
-        "ROLLBACK_PREVIOUS_VERSION": life.previous or "",
-        "ROLLBACK_NEXT_VERSION": life.next or "",
-        "ROLLBACK_DEADLINE": str(deadline // 1000),
-        "ROLLBACK_REHEARSAL": "0",
-        "ROLLBACK_VERBOSE": "1" if current is not None and current.attempt > 1 else "0",
-    }
-    if phase is not None and step is not None and current is not None:
-        env["ROLLBACK_PHASE"] = phase.name
-        env["ROLLBACK_STEP"] = step.name
-        env["ROLLBACK_ATTEMPT"] = str(current.attempt)
-    return {**life.plan.env, **env}
 
 
 def alarms(life: Life) -> Iterator[Ms]:

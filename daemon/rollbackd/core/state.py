@@ -45,6 +45,9 @@ End = Literal[
     "notified",
 ]
 
+AUTOMATIC = "rollbackd"
+"""The actor of what the daemon does by itself."""
+
 BAD_ENDS: frozenset[str] = frozenset({"unverified", "failed", "aborted"})
 """Ends that keep their services until a person resolves the life."""
 

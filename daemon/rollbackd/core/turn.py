@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollbackd.core.fold import AUTOMATIC, apply
+from rollbackd.core.fold import apply
+from rollbackd.core.state import AUTOMATIC
 
 if TYPE_CHECKING:
     from rollbackd.core.effects import Ask

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
 from rollbackd.core.decision import end_passive, firing, reconsider, tell_decision
-from rollbackd.core.fold import AUTOMATIC
 from rollbackd.core.ladder import accepted, open_life_matter, resolve_matter, tell
-from rollbackd.core.model import Check
-from rollbackd.core.state import Firing, Life, Lowering, holders
+from rollbackd.core.state import AUTOMATIC, Firing, Life, Lowering, holders
+from rollbackd.core.wanted import checks_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,17 +139,6 @@ def _wait_ends(turn: Turn, life: Life) -> bool:
             return True
 
 
-def checks_wanted(life: Life) -> list[tuple[str, Check]]:
-    """What `checking` asks: safety checks, the release that runs, whether it may still be undone."""
-    plan = life.plan
-    wanted = [(f"safety/{check.name}", check) for check in plan.safety_checks]
-    if plan.release is not None:
-        wanted.append(("release", Check("release", run=plan.release)))
-    if plan.reversible_while is not None:
-        wanted.append(("reversible", Check("reversible_while", run=plan.reversible_while.run)))
-    return wanted
-
-
 def _checks_end(turn: Turn, life: Life) -> bool:
     wanted = checks_wanted(life)
     if any(slot not in life.checks for slot, _ in wanted):
@@ -210,7 +198,7 @@ def _judge_again(turn: Turn, life: Life) -> tuple[Lowering, ...] | None:
         verdict = None if watch is None else watch.verdict_after(found.subject, over)
         if verdict is None:
             open_verdict = True
-        elif verdict == "breach" and watch is not None and watch.fresh(found.subject, turn.prom):
+        elif watch is not None and watch.breaching(verdict) and watch.fresh(found.subject, turn.prom):
             return ()
     if open_verdict:
         return None

@@ -83,7 +83,7 @@ class Watch:
         self.judged: Ms = 0  # the end of the last judged window
         self.judged_at: Ms = 0  # steady
         self.unreachable: tuple[Ms, str] | None = None  # steady, since when, and why
-        self.failed_at: Ms = 0  # steady: the newest ask that got no answer
+        self.failed_at: Ms = 0  # steady: when the last window passed that got no answer in its time
         self.problem: str | None = None  # why the last judged window was unusable
         self.usable_at: Ms = 0  # steady: the last window that told anything
         self.pilot = ""  # the subject whose samples are timed (W14)
@@ -292,6 +292,10 @@ class Watch:
         if self.judged_at > at and not late:
             return self.verdicts.get(subject, "no_data")
         return "unknown" if self.failed_at > at else None
+
+    def breaching(self, verdict: Verdict) -> bool:
+        """Whether such a window counts as a breach, by the trigger's `no_data` (W5)."""
+        return verdict == "breach" or (verdict in ("no_data", "unknown") and self.trigger.no_data == "breach")
 
     def satisfied(self, subject: str) -> bool:
         """Whether the streak has as many breaches as the trigger wants (W4)."""

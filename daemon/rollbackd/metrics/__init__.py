@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 
 from rollbackd import __version__
 from rollbackd.core import events as e
-from rollbackd.core.fold import AUTOMATIC
+from rollbackd.core.state import AUTOMATIC
 from rollbackd.metrics import families, lives
 from rollbackd.metrics.states import StateCollector
 from rollbackd.metrics.triggers import TriggerFamilies

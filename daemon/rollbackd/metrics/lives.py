@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from rollbackd.core import events as e
-from rollbackd.core.fold import AUTOMATIC
+from rollbackd.core.state import AUTOMATIC
 
 if TYPE_CHECKING:
     from rollbackd.core.model import Ms, Plan

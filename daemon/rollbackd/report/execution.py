@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
-from rollbackd.core.fold import AUTOMATIC
 from rollbackd.core.notation import about
+from rollbackd.core.state import AUTOMATIC
 from rollbackd.core.wording import moment
 from rollbackd.report.escape import block, cell, code, prose
 from rollbackd.report.timeline import unsettled

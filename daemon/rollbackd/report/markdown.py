@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollbackd.core.fold import AUTOMATIC
 from rollbackd.core.notation import about
 from rollbackd.core.sla import CONSEQUENCES
+from rollbackd.core.state import AUTOMATIC
 from rollbackd.core.wording import moment
 from rollbackd.report.escape import cell, code, prose
 from rollbackd.report.execution import execution, verification

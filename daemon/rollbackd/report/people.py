@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
-from rollbackd.core.fold import AUTOMATIC
+from rollbackd.core.state import AUTOMATIC
 from rollbackd.core.wording import moment
 from rollbackd.report.escape import cell, prose
 from rollbackd.report.words import UNKNOWN, fact

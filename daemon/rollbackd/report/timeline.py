@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from rollbackd.core import events as e
-from rollbackd.core.fold import AUTOMATIC
 from rollbackd.core.notation import about
+from rollbackd.core.state import AUTOMATIC
 from rollbackd.core.wording import moment, subjects
 from rollbackd.report.words import plain
 

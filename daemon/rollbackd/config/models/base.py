@@ -29,9 +29,7 @@ Rule: TypeAlias = Callable[[Mapping], Iterator[Complaint]]
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(
-        strict=True, extra="forbid", allow_inf_nan=False, frozen=True, defer_build=True
-    )
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True, defer_build=True)
     rules: ClassVar[tuple[Rule, ...]] = ()  # between the keys of one mapping
 
 

@@ -1,0 +1,276 @@
+"""One life and what became of it: waits, checks, steps, holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from rollbackd.core import events as e
+from rollbackd.core.fold.mapping import drop, put
+from rollbackd.core.state import Answered, Approval, Current, Held, Parked, StepRecord, Verification
+
+if TYPE_CHECKING:
+    from rollbackd.core.model import Ms
+    from rollbackd.core.state import Life
+
+
+def fold_one(life: Life, event: e.LifeEvent) -> Life:
+    match event:
+        case e.SubjectJoined():
+            firings = (
+                *(
+                    f
+                    for f in life.firings
+                    if (f.trigger, f.subject) != (event.firing.trigger, event.firing.subject)
+                ),
+                event.firing,
+            )
+            return replace(
+                life,
+                firings=firings,
+                triggers=put(life.triggers, event.definition.name, event.definition),
+                revision=life.revision + 1,
+            )
+        case e.SubjectLeft():
+            firings = tuple(
+                replace(f, left=True) if (f.trigger, f.subject) == (event.trigger, event.subject) else f
+                for f in life.firings
+            )
+            return replace(life, firings=firings, revision=life.revision + 1)
+        case e.ActionChanged():
+            return replace(
+                life,
+                top=event.top,
+                action=event.action,
+                lowered=event.lowered,
+                trigger=event.trigger or life.trigger,
+                revision=life.revision + 1,
+            )
+        case e.CheckAnswered():
+            return check_answered(life, event)
+        case e.WaitBegan() | e.VetoOpened() | e.WaitEnded() | e.LifeApproved():
+            return _fold_wait(life, event)
+        case e.LifeHeld():
+            return replace(life, held=Held(event.by, event.at))
+        case e.LifeParked():
+            return replace(life, state="parked", parked=Parked(event.reason, event.detail, event.at))
+        case e.LifeResumed():
+            return _resumed(life, event)
+        case e.AbortAsked():
+            return replace(life, abort="now" if event.now else life.abort or "asked")
+        case e.VerificationBegan():
+            return replace(
+                life,
+                state="verifying",
+                verification=Verification(event.at, event.settled, event.deadline, event.interval),
+            )
+        case e.RollbackVerified():
+            return replace(life, state="running", verified=event.at, revision=life.revision + 1)
+        case e.CleanupFailed():
+            return replace(life, cleanup_failed=event.detail)
+        case e.SlaBreached():
+            return replace(life, sla_breached=True)
+        case _:
+            return _fold_step(life, event)
+
+
+def _fold_wait(life: Life, event: e.WaitBegan | e.VetoOpened | e.WaitEnded | e.LifeApproved) -> Life:
+    match event:
+        case e.WaitBegan(wait="approval"):
+            return replace(
+                life,
+                state="waiting_approval",
+                expires=event.until,
+                wait=None,
+                wait_over=None,
+                revision=life.revision + 1,
+            )
+        case e.WaitBegan(wait="lock"):
+            return replace(
+                life,
+                state="waiting_lock",
+                wait="lock",
+                wait_since=event.at,
+                wait_over=None,
+                blocked_by=event.blocked_by,
+            )
+        case e.WaitBegan(wait="veto"):
+            return replace(
+                life,
+                state="waiting_veto",
+                wait="veto",
+                wait_since=event.at,
+                wait_over=None,
+                veto_until=event.until,
+                revision=life.revision + 1,
+            )
+        case e.WaitBegan():  # the first step came too late: nothing ran (W7)
+            current = life.current
+            if current is not None:
+                current = replace(current, stage="ready", attempt=current.attempt - 1)
+            return replace(
+                life,
+                state="checking",
+                current=current,
+                wait="refused",
+                wait_since=event.at,
+                wait_over=event.at,
+            )
+        case e.VetoOpened():
+            return replace(life, veto_until=event.until)
+        case e.WaitEnded(wait="refused"):
+            return replace(life, state="running", wait=None, wait_over=None)
+        case e.WaitEnded():
+            return replace(
+                life,
+                wait_over=event.at,
+                blocked_by=None,
+                veto_passed=life.veto_passed or event.wait == "veto",
+            )
+        case e.LifeApproved():
+            return replace(
+                life,
+                state="running" if life.began is not None else life.state,
+                approval=Approval(event.by, event.channel, event.at, event.reasons),
+                decided=event.at,
+                wait=None if life.wait == "veto" else life.wait,
+                wait_over=None,
+                veto_passed=True,
+                expires=None,
+                revision=life.revision + 1,
+            )
+
+
+def check_answered(life: Life, event: e.CheckAnswered) -> Life:
+    slot = event.check.split("/", 2)[-1]
+    answered = Answered(event.name, event.answer, event.at, event.status, event.detail, event.output)
+    life = replace(life, checks=put(life.checks, slot, answered))
+    verification = life.verification
+    if verification is None or not slot.startswith("verify/"):
+        return life
+    passes = verification.passes.get(event.name, 0)
+    return replace(
+        life,
+        verification=replace(
+            verification,
+            passes=put(verification.passes, event.name, passes + 1 if event.answer == "pass" else 0),
+            asked=put(verification.asked, event.name, verification.asked.get(event.name, 0) + 1),
+            last_asked=put(verification.last_asked, event.name, event.at),
+        ),
+    )
+
+
+def _resumed(life: Life, event: e.LifeResumed) -> Life:
+    if life.held is not None:
+        life = _later(life, event.at - life.held.at)
+    life = replace(
+        life,
+        held=None,
+        parked=None,
+        overrun_at=event.overrun_at,
+        revision=life.revision + 1,
+    )
+    if life.began is None:
+        unanswered = life.wait == "checking" and life.wait_over is None
+        automatic = life.approval is None and not unanswered
+        return replace(life, wait_over=event.at if automatic else life.wait_over)
+    if life.current is not None and life.current.stage == "guarding":
+        life = replace(life, checks=drop(life.checks, f"guard/{life.current.phase}"))
+    if life.wait == "refused":
+        return replace(life, wait_over=event.at)
+    return replace(life, state="verifying" if life.verification and not life.verified else "running")
+
+
+def absent(life: Life, gone: Ms) -> Life:
+    """The daemon's absence counts against no deadline of the plan (X9); held and parked time is added
+    when they end."""
+    if life.ended is not None or life.parked is not None or life.held is not None:
+        return life
+    if life.overrun_at is not None:
+        life = replace(life, overrun_at=life.overrun_at + gone)
+    return _later(life, gone)
+
+
+def _later(life: Life, wait: Ms) -> Life:
+    """Time in which nothing could be proven does not count against the proof (S3, X9)."""
+    if life.verification is None or life.verified is not None:
+        return life
+    verification = replace(life.verification, deadline=life.verification.deadline + wait)
+    return replace(life, verification=verification)
+
+
+def _fold_step(life: Life, event: e.LifeEvent) -> Life:
+    current = life.current
+    match event:
+        case e.StepReached():
+            return replace(
+                life,
+                current=Current(event.phase, event.step, event.at, event.stage, event.at),
+                revision=life.revision + 1,
+            )
+        case e.StepSettled():
+            record = StepRecord(
+                phase=event.phase,
+                step=event.step,
+                result=event.result,
+                by=event.by,
+                began=current.began if current is not None else event.at,
+                ended=event.at,
+                attempts=event.attempts,
+                executions=event.executions,
+                detail=event.detail,
+            )
+            return replace(life, steps=(*life.steps, record), current=None, last_step_ended=event.at)
+        case e.StepConfirmed():
+            return replace(
+                life,
+                state="running",
+                parked=None,
+                overrun_at=event.overrun_at,
+                revision=life.revision + 1,
+            )
+    if current is None:
+        return life
+    match event:
+        case e.StepOrdered():
+            current = replace(
+                current,
+                stage="running",
+                since=event.at,
+                execution=event.execution,
+                attempt=event.attempt,
+                doubts=event.doubts,
+                not_after=event.not_after,
+                until=None,
+                started=False,
+                outcome=None,
+                status=None,
+                overdue=False,
+                ran=(*current.ran, event.execution),
+            )
+            return replace(life, current=current, executions=event.execution, state="running")
+        case e.StepStarted():
+            return replace(life, current=replace(current, started=True))
+        case e.StepOverdue():
+            return replace(life, current=replace(current, overdue=True))
+        case e.StepStaged():
+            current = replace(
+                current, stage=event.stage, since=event.at, until=event.until, detail=event.detail
+            )
+            return replace(life, current=current)
+        case e.StepEnded():
+            stage = "doubtful" if event.outcome in ("in_doubt", "timed_out", "stopped") else "ended"
+            current = replace(
+                current,
+                stage=stage,
+                since=event.at,
+                outcome=event.outcome,
+                status=event.status,
+                detail=event.detail,
+                tree_gone=event.tree_gone,
+                expect_matched=event.expect_matched,
+                started=current.started or event.outcome not in ("refused", "unstarted"),
+            )
+            return replace(life, current=current)
+    return life
