@@ -87,12 +87,15 @@ class Driver:
         self.engine = engine
         self.under_way: dict[str, Effect] = {}
         self._taken: Advance | None = None
+        self._look = True
 
     def take(self, signal: s.Signal, now: Ms) -> Advance:
         if self._taken is not None:
             raise RuntimeError("the batch before is not committed: no second signal until then")
         self._over(signal)
         self._taken = self.engine.advance(signal, now)
+        # Windows without events change nothing that is wanted; ten thousand of them pass each second.
+        self._look = bool(self._taken.events) or not isinstance(signal, s.WindowsAnswered)
         return self._taken
 
     def committed(self, now: Ms) -> Work:
@@ -102,6 +105,8 @@ class Driver:
             raise RuntimeError("nothing was taken")
         self.engine.commit()
         self._taken = None
+        if not self._look:
+            return Work(taken.asks, (), taken.reply)
         wanted = {effect.key: effect for effect in self.engine.wanted(now)}
         start = [effect for key, effect in wanted.items() if key not in self.under_way]
         cancel = [effect for key, effect in self.under_way.items() if key not in wanted]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollbackd.core.notation import UNITS, parse_duration, parse_limit, span
 from rollbackd.core.model import Limit
+from rollbackd.core.notation import UNITS, parse_duration, parse_limit, span
 
 
 @given(st.integers(0, 10**12))

@@ -112,7 +112,7 @@ def test_a_page_is_owed_until_somebody_took_it() -> None:
     """I6."""
     one = failed(receivers=NOBODY)
     one.run(span=40 * MINUTE)
-    page = one.state.pages["life/api-1/0"]
+    page = one.state.pages["life/api-1/failed/0"]
     assert {d.status for d in page.deliveries} == {"owed"}
 
 

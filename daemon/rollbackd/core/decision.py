@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from rollbackd.core.turn import Turn
     from rollbackd.core.windows import Applied, Watch
 
+MOST_SUBJECTS = 1_000
+"""A life carries at most so many: what it is told in the environment and in the journal is bounded (I16).
+The others stay armed, and fire again while they breach."""
+
 PATIENCE: Ms = 1_000
 """D9: how long a decision waits for other plans' windows with the same end."""
 
@@ -125,9 +129,9 @@ def _decide(turn: Turn, plan_name: str, fired: list[tuple[Trigger, Firing]]) -> 
         None,
     )
     if waiting is None:
-        _open(turn, plan, acting)
+        _open(turn, plan, acting[:MOST_SUBJECTS])
         return
-    for trigger, found in acting:
+    for trigger, found in acting[: max(0, MOST_SUBJECTS - len(waiting.firings))]:
         turn.emit(e.SubjectJoined(at=turn.now, life=waiting.id, firing=found, definition=trigger))
         _disarm(turn, found, waiting.id)
     life = turn.state.lives[waiting.id]

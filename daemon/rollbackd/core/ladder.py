@@ -180,7 +180,8 @@ def _promise(turn: Turn, matter: Matter, index: int) -> None:
     rung = matter.ladder[index]
     title = matter.title if not rung.title else f"{matter.title} · {rung.title}"
     text = matter.text if not rung.instructions else f"{matter.text}\n\n{rung.instructions}"
-    page = f"{matter.key}/{index}"
+    # A new cause must ring, where the same key would only append to what was told before (E2).
+    page = f"{matter.key}/{matter.cause}/{index}" if matter.kind == "life" else f"{matter.key}/{index}"
     turn.emit(
         e.PagePromised(
             at=turn.now,

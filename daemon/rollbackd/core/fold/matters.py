@@ -41,6 +41,7 @@ def _matter(state: State, event: e.MatterChanged | e.RungReached | e.MatterAcked
         return state
     match event:
         case e.MatterChanged():
+            state = replace(state, pages=_told_it_is_over(state, matter))
             matter = replace(
                 matter,
                 cause=event.cause,
@@ -60,22 +61,30 @@ def _matter(state: State, event: e.MatterChanged | e.RungReached | e.MatterAcked
         case e.MatterAcked():
             matter = replace(matter, acked=Acked(event.by, event.channel, event.at, event.until))
         case e.MatterResolved():
-            return _resolve_pages(state, matter)
+            return _resolved(state, matter)
     return replace(state, matters=put(state.matters, matter.key, matter))
 
 
-def _resolve_pages(state: State, matter: Matter) -> State:
-    """Pages that someone accepted are told it is over; the others need not be sent any more."""
+def _resolved(state: State, matter: Matter) -> State:
+    pages = _told_it_is_over(state, matter)
+    return close_lives(replace(state, matters=drop(state.matters, matter.key), pages=pages))
+
+
+def _told_it_is_over(state: State, matter: Matter) -> dict[str, PageState]:
+    """The pages, where whoever accepted one of this matter's is owed its end; the others need not be
+    sent any more."""
     pages: dict[str, PageState] = {}
     for page in state.pages.values():
         if page.matter != matter.key:
             pages[page.id] = page
             continue
         accepted = tuple(d for d in page.deliveries if d.reached)
-        if page.status == "firing" and accepted:
+        if page.status == "resolved":
+            pages[page.id] = page
+        elif accepted:
             owed = tuple(Delivery(delivery.receiver) for delivery in accepted)
             pages[page.id] = replace(page, status="resolved", deliveries=owed)
-    return close_lives(replace(state, matters=drop(state.matters, matter.key), pages=pages))
+    return pages
 
 
 def _page_promised(state: State, event: e.PagePromised) -> State:
