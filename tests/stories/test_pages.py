@@ -261,3 +261,14 @@ def test_the_ladder_survives_a_restart() -> None:
     one.run(span=10 * MINUTE)
     assert rang(one) == [(0, 0), (5, 1)]
     assert one.now > INTERVAL
+
+
+def test_every_verb_has_its_handler_and_every_event_its_fold() -> None:
+    """What is forgotten in a new verb or a new kind shows here."""
+    from typing import get_args
+
+    from rollbackd.core import fold, operators
+
+    assert set(get_args(s.Verb)) == set(operators._VERBS)
+    folded = set(fold._HANDLERS) | {kind for kind in e.EVENTS if issubclass(kind, e.LifeEvent)}
+    assert set(e.EVENTS) - folded == {e.ConfigurationRefused, e.JournalRecovered}

@@ -80,10 +80,11 @@ def _first_window(turn: Turn, watch: Watch) -> None:
     """On a fresh journal nobody knows how long this has been so (W13). Late samples belong to it."""
     trigger = watch.trigger
     turn.emit(e.FirstWindowJudged(at=turn.now, trigger=trigger.name))
-    for subject, verdict in watch.verdicts.items():
-        if verdict == "breach":
-            _disarm(turn, trigger, subject, "first_window")
-            _tell_standing(turn, trigger, subject, "first_window")
+    breaching = [subject for subject, verdict in watch.verdicts.items() if verdict == "breach"]
+    for subject in breaching:
+        _disarm(turn, trigger, subject, "first_window")
+    if breaching:
+        _tell_standing(turn, trigger, breaching, "first_window")
 
 
 def _disarm(turn: Turn, trigger: Trigger, subject: str, cause: DisarmCause) -> None:
@@ -101,13 +102,15 @@ def _observe_disarmed(turn: Turn, watch: Watch, applied: Applied, entry: Disarme
     elif well:
         arm(turn, entry, "ok")
     elif not entry.told and subject in applied.grown and watch.satisfied(subject):
-        _tell_standing(turn, watch.trigger, subject, entry.cause)
+        _tell_standing(turn, watch.trigger, [subject], entry.cause)
 
 
 def _relapse(turn: Turn, watch: Watch, applied: Applied, entry: Disarmed) -> None:
     """The same breach again after its life ended (W8): people are told once."""
     if entry.relapsed or entry.end in (None, "shadowed", "notified", *BAD_ENDS):
         return
+    if entry.end == "vetoed" and entry.streak_ended is None:
+        return  # a person said no to this very breach (D5)
     if entry.end == "expired" and f"life/{entry.life}" in turn.state.matters:
         return  # its ladder is still climbing for this very breach (E1)
     if entry.subject not in applied.grown or not watch.satisfied(entry.subject):
@@ -116,17 +119,26 @@ def _relapse(turn: Turn, watch: Watch, applied: Applied, entry: Disarmed) -> Non
     turn.emit(
         e.Relapsed(at=turn.now, trigger=entry.trigger, subject=entry.subject, life=life, end=applied.end)
     )
-    trigger = watch.trigger
+    _open_relapse(turn, watch, entry, life)
+
+
+def _open_relapse(turn: Turn, watch: Watch, entry: Disarmed, life: str) -> None:
+    trigger, streak = watch.trigger, watch.streaks[entry.subject]
+    again = "breaches again" if entry.streak_ended is not None else "has not stopped breaching"
+    last = next((seen.value for seen in reversed(streak.seen) if seen.value is not None), "")
+    who = " ".join(filter(None, (trigger.name, wording.named(trigger.subject_labels(entry.subject)))))
     open_matter(
         turn,
         "relapse",
         life,
         "relapse",
-        title=f"{trigger.plan}: breaching again after {life} ({entry.end})",
+        title=f"{trigger.plan}: {again} after {life} ({entry.end})",
         text=(
-            f"{trigger.name} breaches again since {life} ended as {entry.end}; it acts only after "
-            f"its cooldown of {span(trigger.cooldown)}. Look at the service; "
-            f"`rollbackd start {trigger.plan} --reason …` rolls back now."
+            f"Look at the service; `rollbackd start {trigger.plan} --reason …` rolls back now.\n"
+            f"{who}: {wording.value(last)} (limit {trigger.condition.breach}, {streak.count} windows since)\n"
+            f"{life} ended as {entry.end}.\n"
+            "If nobody acts: nothing happens by itself before the breach has ended and its cooldown of "
+            f"{span(trigger.cooldown)} has passed."
         ),
         labels=wording.trigger_labels(turn.config, trigger),
         annotations=trigger.annotations,
@@ -136,25 +148,29 @@ def _relapse(turn: Turn, watch: Watch, applied: Applied, entry: Disarmed) -> Non
     )
 
 
-def _tell_standing(turn: Turn, trigger: Trigger, subject: str, cause: str) -> None:
-    turn.emit(e.StandingTold(at=turn.now, trigger=trigger.name, subject=subject))
+def _tell_standing(turn: Turn, trigger: Trigger, subjects: list[str], cause: str) -> None:
+    """One matter a trigger, however many of its subjects breach."""
+    for subject in subjects:
+        turn.emit(e.StandingTold(at=turn.now, trigger=trigger.name, subject=subject))
     since = (
         "it was breaching when rollbackd first looked"
         if cause == "first_window"
         else "it was breaching before the rollout began"
     )
-    labels = trigger.subject_labels(subject)
-    who = "{" + ", ".join(f"{k}={v}" for k, v in labels.items()) + "}" if labels else "it"
+    first = wording.named(trigger.subject_labels(subjects[0]))
+    more = f" and {len(subjects) - 1} more" if len(subjects) > 1 else ""
+    who = " ".join(filter(None, (trigger.name, first))) + more
     open_matter(
         turn,
         "breach",
-        f"{trigger.name}/{subject}",
+        trigger.name,
         cause,
         title=f"{trigger.plan}: {trigger.name} is breaching, and does not act",
         text=(
-            f"{trigger.name} {who if labels else ''} breaches, but {since}: nothing is rolled back "
-            f"until it has been ok once. `rollbackd rearm {trigger.name} -c …` arms it now, "
-            f"`rollbackd start {trigger.plan} --reason …` rolls back now."
+            f"Look at the service: `rollbackd rearm {trigger.name} -c …` lets it act from now on, "
+            f"`rollbackd start {trigger.plan} --reason …` rolls back now.\n"
+            f"{who} breaches, but {since}.\n"
+            "If nobody acts: nothing is rolled back until it has been ok once."
         ),
         labels=wording.trigger_labels(turn.config, trigger),
         annotations=trigger.annotations,
@@ -165,7 +181,8 @@ def _tell_standing(turn: Turn, trigger: Trigger, subject: str, cause: str) -> No
 
 def arm(turn: Turn, entry: Disarmed, why: e.ArmReason) -> None:
     turn.emit(e.SubjectArmed(at=turn.now, trigger=entry.trigger, subject=entry.subject, why=why))
-    resolve_matter(turn, f"breach/{entry.trigger}/{entry.subject}", why)
+    if entry.told and not any(other.told for other in of_trigger(turn.state, entry.trigger)):
+        resolve_matter(turn, f"breach/{entry.trigger}", f"armed: {why.replace('_', ' ')}")
 
 
 def rearm_at(entry: Disarmed) -> Ms | None:

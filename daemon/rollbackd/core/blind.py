@@ -82,7 +82,9 @@ def progress(turn: Turn) -> None:
         "unreachable",
         title="Prometheus does not answer: rollbackd is blind",
         text=(
-            f"Since {wording.moment(since)}: {turn.soft.unreachable_why}.\n"
+            "Bring Prometheus back, or mend `prometheus:` in rollbackd.yml and `rollbackd reload`.\n"
+            f"Since {wording.moment(since)}: {turn.soft.unreachable_why}. "
+            f"{len(turn.config.triggers)} triggers see nothing.\n"
             "If nobody acts: no breach is seen, and nothing is rolled back automatically."
         ),
         labels={"instance": turn.config.instance},

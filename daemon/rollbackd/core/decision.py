@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from rollbackd.core.windows import Applied, Watch
 
 MOST_SUBJECTS = 1_000
-"""A life carries at most so many: what it is told in the environment and in the journal is bounded (I16).
-The others stay armed, and fire again while they breach."""
+MOST_TEXT = 48_000
+"""A life carries at most so many subjects, and so much of their text: what the kernel hands to a step, and
+what the journal keeps, is bounded (I16). The others stay armed, and fire again while they breach."""
 
 PATIENCE: Ms = 1_000
 """D9: how long a decision waits for other plans' windows with the same end."""
@@ -115,13 +116,14 @@ def _decide(turn: Turn, plan_name: str, fired: list[tuple[Trigger, Firing]]) -> 
     plan = turn.config.plan(plan_name)
     if plan is None:
         return
-    acting: list[tuple[Trigger, Firing]] = []
+    by_action: dict[Action, list[tuple[Trigger, Firing]]] = {"notify": [], "shadow": [], "ask": []}
     for trigger, found in fired:
-        standing = standing_action(turn, trigger)
-        if standing[0] in ("notify", "shadow"):
-            _open(turn, plan, [(trigger, found)])
-        else:
-            acting.append((trigger, found))
+        action = standing_action(turn, trigger)[0]
+        by_action[action if action in by_action else "ask"].append((trigger, found))
+    for passive in (by_action["notify"], by_action["shadow"]):
+        if passive:
+            _open(turn, plan, _bounded(passive))
+    acting = by_action["ask"]
     if not acting:
         return
     waiting = next(
@@ -129,9 +131,9 @@ def _decide(turn: Turn, plan_name: str, fired: list[tuple[Trigger, Firing]]) -> 
         None,
     )
     if waiting is None:
-        _open(turn, plan, acting[:MOST_SUBJECTS])
+        _open(turn, plan, _bounded(acting))
         return
-    for trigger, found in acting[: max(0, MOST_SUBJECTS - len(waiting.firings))]:
+    for trigger, found in _bounded(acting, waiting.firings):
         turn.emit(e.SubjectJoined(at=turn.now, life=waiting.id, firing=found, definition=trigger))
         _disarm(turn, found, waiting.id)
     life = turn.state.lives[waiting.id]
@@ -139,23 +141,34 @@ def _decide(turn: Turn, plan_name: str, fired: list[tuple[Trigger, Firing]]) -> 
         reconsider(turn, life)
 
 
+def _bounded(
+    fired: list[tuple[Trigger, Firing]], already: tuple[Firing, ...] = ()
+) -> list[tuple[Trigger, Firing]]:
+    """As many as a life has room for; the first of a new life always."""
+    taken: list[tuple[Trigger, Firing]] = []
+    count, text = len(already), sum(len(found.subject) for found in already)
+    for trigger, found in fired:
+        count, text = count + 1, text + len(found.subject) + sum(map(len, found.labels))
+        if count > 1 and (count > MOST_SUBJECTS or text > MOST_TEXT):
+            break
+        taken.append((trigger, found))
+    return taken
+
+
 def standing_action(turn: Turn, trigger: Trigger) -> tuple[Action, tuple[Lowering, ...]]:
     """The trigger's action after what holds for it at any time: the instance's ceiling, and that
     without a rollout there is nothing to undo (D1, D2, W9)."""
-    action, lowered = trigger.action, []
-    ceiling = turn.config.max_action
-    if lower(action, ceiling) != action:
-        action = ceiling
-        lowered.append(Lowering(ceiling, "max_action", f"max_action is {ceiling}"))
-    if (
-        trigger.arm == "rollout"
-        and open_rollout(turn.state, trigger.plan) is None
-        and lower(action, "notify") != action
-    ):
-        action = "notify"
+    lowered: list[Lowering] = []
+    if trigger.arm == "rollout" and open_rollout(turn.state, trigger.plan) is None:
         lowered.append(
             Lowering("notify", "no_rollout", f"no rollout of {trigger.plan} is open: nothing to undo")
         )
+    ceiling = turn.config.max_action
+    if lower(trigger.action, ceiling) != trigger.action:
+        lowered.append(Lowering(ceiling, "max_action", f"max_action is {ceiling}"))
+    action = trigger.action
+    for lowering in lowered:
+        action = lower(action, lowering.to)
     return action, tuple(lowered)
 
 
@@ -190,8 +203,8 @@ def _open(turn: Turn, plan: Plan, fired: list[tuple[Trigger, Firing]]) -> None:
     )
     for _, found in fired:
         _disarm(turn, found, life)
-    if action in ("notify", "shadow"):
-        end_passive(turn, turn.state.lives[life])
+    if action in ("notify", "shadow"):  # with every reason it would have met, for whoever tunes it
+        end_passive(turn, reconsider(turn, turn.state.lives[life]))
 
 
 def _disarm(turn: Turn, found: Firing, life: str) -> None:
@@ -207,7 +220,8 @@ def next_id(state: State, plan: str) -> str:
 def end_passive(turn: Turn, life: Life) -> None:
     """`notify` and `shadow`: said or recorded, and over."""
     if life.action == "shadow":
-        turn.emit(e.LifeEnded(at=turn.now, life=life.id, end="shadowed", detail=wording.why_lowered(life)))
+        would = f"would have been {life.would()}"
+        turn.emit(e.LifeEnded(at=turn.now, life=life.id, end="shadowed", detail=would))
         return
     open_life_matter(turn, life, "notified", wording.why_lowered(life))
     turn.emit(e.LifeEnded(at=turn.now, life=life.id, end="notified", detail=wording.why_lowered(life)))

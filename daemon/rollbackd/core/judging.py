@@ -72,6 +72,15 @@ def judge(
             series.append(answer.windows[window])
     if judgement.problem is not None:
         return judgement
+    try:
+        _fill(condition, judgement, series, begin)
+    except ValueError as error:  # whoever asks has looked already; a bad number must not stop the engine
+        judgement = Judgement()
+        judgement.problem = f"not a number: {error}"
+    return judgement
+
+
+def _fill(condition: Condition, judgement: Judgement, series: list[dict[str, str]], begin: Ms) -> None:
     judgement._values = series[0]
     coverage = series[1:]
     if condition.traffic is not None:
@@ -87,7 +96,6 @@ def judge(
         judgement.newest = coverage[0]
     for newest in coverage:
         _cover(judgement, newest, begin)
-    return judgement
 
 
 def _plain(condition: Condition, judgement: Judgement) -> None:

@@ -28,8 +28,6 @@ PlanType = Literal["application", "database", "infrastructure", "configuration",
 ACTIONS: tuple[Action, ...] = ("auto", "auto_with_warning", "ask", "notify", "shadow")
 """Highest first (rule D1)."""
 
-SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium")
-
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">": gt,
     ">=": ge,
@@ -98,6 +96,7 @@ class Trigger(Struct, frozen=True):
     interval: Ms
     windows: int
     fingerprint: str
+    enforced: Action = "auto"  # what its severity means, where `action` is shadow
     align: Ms = 0
     delay: Ms = 0
     per: tuple[str, ...] = ()

@@ -46,6 +46,21 @@ def about(duration: Ms) -> str:
     return span(duration if duration < 1_000 else duration // 1_000 * 1_000)
 
 
+def visible(text: str, most: int = 200) -> str:
+    """Text from outside as one harmless line: what cannot be seen is escaped, what is long is cut."""
+    cut = text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
+def quotient(text: str) -> float | None:
+    """A reading as evidence keeps it, `0.2` or `4/20`, as a number; None where it is none."""
+    try:
+        errors, _, total = text.partition("/")
+        return float(errors) / float(total) if total else float(errors)
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
 def parse_limit(text: str) -> Limit:
     """`> 0.01` → the comparison. ValueError otherwise, with what is wrong."""
     match = _LIMIT.match(text.strip())

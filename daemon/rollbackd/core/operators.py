@@ -40,7 +40,9 @@ def find_life(turn: Turn, target: str) -> Life:
         raise Refused(f"{target} fits {', '.join(life.id for life in fits)}: say which")
     plan, _, number = target.rpartition("-")
     if number.isdigit() and 0 < int(number) <= turn.state.numbers.get(plan, 0):
-        raise Refused(f"{target} is over; see `rollbackd show {target}`", conflict=True)
+        known = turn.state.over.get(target)
+        what = f"{known}, {moment(known.at)}" if known is not None else "over"
+        raise Refused(f"{target} is {what}; see `rollbackd show {target}`", conflict=True)
     open_ones = ", ".join(lives) or "none"
     raise Refused(f"there is no open rollback {target}; open: {open_ones}")
 
@@ -92,6 +94,9 @@ def _approve(turn: Turn, verb: s.Approve) -> str:
             comment=verb.comment,
         )
     )
+    resolve_matter(turn, f"life/{life.id}", f"approved by {turn.actor}")
+    if life.held is not None:
+        return f"{life.id} approved, but {life.held.by} holds it: `rollbackd resume {life.id}`"
     return f"{life.id} approved"
 
 
@@ -126,9 +131,22 @@ def _succeed(turn: Turn, life: Life, verb: s.Approve) -> str:
     return f"{successor} begins in place of {life.id}"
 
 
+def _said_before(turn: Turn, target: str, word: str) -> str | None:
+    """Verbs are idempotent, also once the life has left the state (E3)."""
+    known = turn.state.over.get(target)
+    if known is None or target in turn.state.lives:
+        return None
+    if known.end == word or (word == "resolved" and known.resolved_by is not None):
+        return f"{target} is {known}, {moment(known.at)}"
+    return None
+
+
 def _veto(turn: Turn, verb: s.Veto) -> str:
+    before = _said_before(turn, verb.target, "vetoed")
+    if before is not None:
+        return before
     life = find_life(turn, verb.target)
-    if life.began is not None:
+    if life.began is not None and life.ended is None:
         at = moment(life.began)
         raise Refused(
             f"too late: {life.id} began at {at}; `rollbackd abort {life.id}` ends it", conflict=True
@@ -210,6 +228,9 @@ def _overrun_at(turn: Turn, life: Life) -> Ms | None:
 
 
 def _abort(turn: Turn, verb: s.Abort) -> str:
+    before = _said_before(turn, verb.target, "aborted")
+    if before is not None:
+        return before
     life = find_life(turn, verb.target)
     if life.ended is not None:
         if life.state == "aborted":
@@ -285,6 +306,9 @@ def _confirm(turn: Turn, verb: s.Confirm) -> str:
 
 
 def _resolve(turn: Turn, verb: s.Resolve) -> str:
+    before = _said_before(turn, verb.target, "resolved")
+    if before is not None:
+        return before
     life = find_life(turn, verb.target)
     if life.resolution is not None:
         return f"{life.id} was resolved by {life.resolution.by}"

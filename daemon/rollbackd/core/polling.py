@@ -28,8 +28,9 @@ def next_asks(watch: Watch, now: Ms, skew: Ms) -> list[Ask]:
     asks: list[Ask] = []
     prom = now + skew
     newest = watch.window_before(prom - watch.trigger.delay)
-    if not watch.judged_at and newest < watch.asked:
-        watch.asked = 0  # the first guess of Prometheus' clock was ahead of it
+    ahead = 0 if not watch.judged_at else 2 * watch.interval
+    if newest + ahead < watch.asked:
+        watch.rewind()  # Prometheus' clock was ahead, and is right again (fault 17)
     if not watch.asked:
         watch.judged = _first(watch, newest) - watch.interval
     if newest > watch.asked:
@@ -58,7 +59,7 @@ def answered(watch: Watch, signal: WindowsAnswered, now: Ms, floor: Callable[[st
     if watch.backfilling == (first, last) and first not in watch.inflight:
         watch.backfilling = None
         yield from _judge_backfill(watch, signal, reason, now, floor)
-    else:
+    elif last in watch.inflight:  # else it was asked before a rewind
         watch.inflight.discard(last)
         if reason is None:
             watch.unreachable = None

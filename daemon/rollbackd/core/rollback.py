@@ -8,7 +8,7 @@ from rollbackd.core import events as e
 from rollbackd.core import verification, wanted
 from rollbackd.core.effects import RunCheck
 from rollbackd.core.ladder import open_life_matter, resolve_matter, tell
-from rollbackd.core.notation import about, span
+from rollbackd.core.notation import about, span, visible
 from rollbackd.core.waiting import not_after, progress_refused
 from rollbackd.core.wanted import at_hand
 
@@ -32,11 +32,11 @@ def progress(turn: Turn, life: Life) -> None:
         progress_refused(turn, life)
     elif life.state == "parked":
         if life.abort is not None:
-            _end(turn, life, "aborted", "aborted while parked")
+            _end(turn, life, "aborted", f"aborted by {life.aborted_by}, while parked")
     elif life.current is not None:
         _go_on(turn, life, life.current)
     elif life.abort is not None and life.verified is None:
-        _end(turn, life, "aborted", "aborted between steps")
+        _end(turn, life, "aborted", f"aborted by {life.aborted_by}")
     elif life.held is not None:
         return
     elif life.verified is None and life.verification is not None:
@@ -108,7 +108,7 @@ def _go_on(turn: Turn, life: Life, current: Current) -> None:
             _guard(turn, life, current)
         case "ready" | "backing_off":
             if life.abort is not None:
-                _end(turn, life, "aborted", f"aborted before step {current.step}")
+                _end(turn, life, "aborted", f"aborted by {life.aborted_by}, before step {current.step}")
             elif life.held is None and not _overrun(turn, life) and _waited(turn, current):
                 _order(turn, life, current, attempt=current.attempt + 1)
         case "running":
@@ -187,14 +187,20 @@ def _why_failed(current: Current) -> str:
         return current.detail or "it could not be started"
     if current.status == 0:
         return "exit 0, but its output is not what `expect` wants"
-    return f"exit {current.status}" + (f": {current.detail}" if current.detail else "")
+    said = current.detail or visible(current.said)
+    return f"exit {current.status}" + (f": {said}" if said else "")
 
 
 def _doubt(turn: Turn, life: Life, current: Current) -> None:
     """X4: a crash, a timeout or a stop left us not knowing."""
     _, step = at_hand(life, current)
     if current.outcome == "stopped" and life.abort is not None:
-        _end(turn, life, "aborted", f"step {step.name} was stopped and is in doubt")
+        _end(
+            turn,
+            life,
+            "aborted",
+            f"aborted by {life.aborted_by}: step {step.name} was stopped and is in doubt",
+        )
     elif not current.tree_gone:
         _park(turn, life, "in_doubt", f"processes of step {step.name} could not be shown gone")
     elif current.outcome == "in_doubt" and step.repeatable and current.doubts < MOST_DOUBTS:
@@ -204,13 +210,20 @@ def _doubt(turn: Turn, life: Life, current: Current) -> None:
     elif current.outcome == "timed_out" and step.repeatable:
         _attempt_failed(turn, life, current, step, "timed out")
     else:
-        why = "timed out" if current.outcome == "timed_out" else current.detail or "no outcome was found"
-        _park(turn, life, "in_doubt", f"step {step.name}: {why}")
+        timed = f"timed out after {span(step.run.timeout)}"
+        why = timed if current.outcome == "timed_out" else current.detail or "no outcome was found"
+        said = f"; its last line: {visible(current.said)}" if current.said else ""
+        _park(
+            turn,
+            life,
+            "in_doubt",
+            f"step {step.name}, attempt {current.attempt}: {why}; its processes are gone{said}",
+        )
 
 
 def _again(turn: Turn, life: Life, current: Current) -> None:
     if life.abort is not None:
-        _end(turn, life, "aborted", f"aborted; step {current.step} is in doubt")
+        _end(turn, life, "aborted", f"aborted by {life.aborted_by}; step {current.step} is in doubt")
     elif life.held is None:
         _order(turn, life, current, attempt=current.attempt, doubts=current.doubts + 1)
 

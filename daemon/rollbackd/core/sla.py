@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from rollbackd.core.state import Life, State
     from rollbackd.core.turn import Turn
 
-LEVELS: dict[int, tuple[Ms, Ms]] = {
-    2: (30 * 60_000, 20 * 60_000),
-    3: (15 * 60_000, 10 * 60_000),
-    4: (10 * 60_000, 5 * 60_000),
-}
-"""Level → (SLA, target), S1."""
+SLA: dict[int, Ms] = {2: 30 * 60_000, 3: 15 * 60_000, 4: 10 * 60_000}
+"""By the plan's level (S1)."""
+
+TARGET: dict[int, Ms] = {2: 20 * 60_000, 3: 10 * 60_000, 4: 5 * 60_000}
+"""What a plan of that level aims at (S1)."""
 
 CONSEQUENCES: dict[int, str] = {
     2: "review the plan",

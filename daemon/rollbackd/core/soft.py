@@ -50,7 +50,6 @@ class Soft:
 
     def __init__(self) -> None:
         self.skew: Ms = 0
-        self.skew_known = False
         self.watches: dict[str, Watch] = {}
         self.candidates: dict[tuple[str, str], Ms] = {}  # (trigger, subject) → seen at
         self.recoveries: dict[tuple[str, str, str], Recovery] = {}  # (life, trigger, subject)
@@ -193,7 +192,3 @@ class Soft:
 def _pinned(life: Life) -> list[Trigger]:
     """Triggers that an open life needs judged, though the files may not name them any more (S3)."""
     return [] if life.ended is not None and not life.holds_services else list(life.triggers.values())
-
-
-def no_floor(_subject: str) -> Ms:
-    return 0

@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from rollbackd.core.model import Action, Config, Ms, Plan, Rung, Trigger, Verdict
+from rollbackd.core.model import Action, Config, Ms, Plan, Rung, Trigger, Verdict, higher, lower
 
 LifeState = Literal[
     "checking",
@@ -155,6 +155,7 @@ class Current(Struct, frozen=True):
     tree_gone: bool = True
     expect_matched: bool = True
     detail: str = ""
+    said: str = ""  # the last line of the last execution's output
     ran: tuple[int, ...] = ()  # the executions so far
 
 
@@ -233,11 +234,13 @@ class Life(Struct, frozen=True):
     last_step_ended: Ms | None = None
     parked: Parked | None = None
     abort: Literal["asked", "now"] | None = None
+    aborted_by: str = ""  # who, and why
     verification: Verification | None = None
     verified: Ms | None = None
     cleanup_failed: str | None = None
     sla_breached: bool = False
     ended: Ms | None = None
+    ended_by: str = AUTOMATIC
     end_detail: str = ""
     holds_services: bool = False
     processes_gone: bool = True
@@ -246,6 +249,17 @@ class Life(Struct, frozen=True):
     def waits(self) -> bool:
         """Decided on, not begun."""
         return self.began is None and self.ended is None
+
+    def would(self) -> Action:
+        """What a shadowed life would have done: every reason but the shadow itself counts."""
+        triggers = [self.triggers[found.trigger] for found in self.firings]
+        action: Action = "shadow"
+        for trigger in triggers:
+            action = higher(action, trigger.enforced if trigger.action == "shadow" else trigger.action)
+        for lowering in self.lowered:
+            if lowering.reason != "max_action":
+                action = lower(action, lowering.to)
+        return action
 
     def shown(self) -> LifeState:
         """The state people see: an operator's hold shows once nothing runs."""
@@ -393,6 +407,22 @@ class PageState(Struct, frozen=True):
     life: str | None = None
 
 
+class Over(Struct, frozen=True):
+    """A life that has left the state: what a late word about it is answered."""
+
+    end: LifeState
+    by: str
+    at: Ms
+    resolved_by: str | None = None
+
+    def __str__(self) -> str:
+        ended = f"{self.end.replace('_', ' ')}" + (f" by {self.by}" if self.by != AUTOMATIC else "")
+        return ended + (f", resolved by {self.resolved_by}" if self.resolved_by else "")
+
+
+MOST_OVER = 100
+
+
 class State(Struct, frozen=True):
     config: Config | None = None
     finish_only: str | None = None  # why (J2)
@@ -400,6 +430,7 @@ class State(Struct, frozen=True):
     numbers: dict[str, int] = {}
     rollout_numbers: dict[str, int] = {}
     lives: dict[str, Life] = {}
+    over: dict[str, Over] = {}  # the newest `MOST_OVER`
     rollouts: dict[str, Rollout] = {}
     counting: dict[str, Counting] = {}
     subject_counting: dict[str, Ms] = {}

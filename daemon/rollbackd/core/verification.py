@@ -71,7 +71,9 @@ def _missing(turn: Turn, life: Life, verification: Verification) -> Iterator[str
     for check in life.plan.verification:
         passes = verification.passes.get(check.name, 0)
         if check.on_fail == "fail" and passes < wanted_passes(life, check):
-            yield f"check {check.name} passed {passes} of {wanted_passes(life, check)} times"
+            last = life.checks.get(f"verify/{check.name}")
+            said = f" (last: {last.answer.replace('_', ' ')}: {last.detail})" if last is not None else ""
+            yield f"check {check.name} passed {passes} of {wanted_passes(life, check)} times{said}"
     for found in _subjects(life):
         recovery = turn.soft.recoveries.get((life.id, found.trigger, found.subject))
         run = recovery.run if recovery is not None else 0
@@ -80,7 +82,10 @@ def _missing(turn: Turn, life: Life, verification: Verification) -> Iterator[str
         if recovery is None or recovery.breached or not _substitute(turn, life, found, verification):
             subject = " ".join(f"{k}={v}" for k, v in found.labels.items())
             who = f"{found.trigger}{{{subject}}}" if subject else found.trigger
-            yield f"{who} was ok in {run} of {life.plan.verify_windows} windows"
+            watch = turn.soft.watch(life.triggers[found.trigger], recovery=True)
+            silent = watch.unreachable if watch is not None else None
+            why = f" (Prometheus does not answer: {silent[1]})" if silent is not None else ""
+            yield f"{who} was ok in {run} of {life.plan.verify_windows} windows{why}"
 
 
 def _substitute(turn: Turn, life: Life, found: Firing, verification: Verification) -> bool:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 PAGE_PATIENCE: Ms = 60_000
 """D8: a veto page that no receiver accepts within this lowers the action to `ask`."""
 
-HAND_EXPIRES: Ms = 15 * 60_000
-
 
 def observe(turn: Turn, watch: Watch, applied: Applied) -> None:
     """A subject seen `ok` leaves a life that waits (D7, D10). Windows from before it fired say nothing:
@@ -259,7 +257,7 @@ def _needs_approval(life: Life) -> bool:
 
 
 def ask(turn: Turn, life: Life) -> None:
-    expires = life.triggers[life.trigger].expires if life.trigger else HAND_EXPIRES
+    expires = life.triggers[life.trigger].expires
     turn.emit(e.WaitBegan(at=turn.now, life=life.id, wait="approval", until=turn.now + expires))
     open_life_matter(turn, turn.state.lives[life.id], "approval")
 

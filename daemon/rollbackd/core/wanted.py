@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rollbackd.core import verification
 from rollbackd.core.effects import RunCheck, RunStep, StopStep
 from rollbackd.core.model import Check
+from rollbackd.core.notation import quotient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +103,12 @@ def _check(life: Life, slot: str, check: Check, instance: str, *, not_before: Ms
     return RunCheck(_key(life, slot), check, life.plan.hash, env, not_before)
 
 
+def _number(value: str) -> str:
+    """One number, also for a ratio."""
+    number = quotient(value)
+    return value if number is None or "/" not in value else repr(number)
+
+
 def environment(
     life: Life,
     instance: str,
@@ -119,7 +126,7 @@ def environment(
         "ROLLBACK_PLAN": life.plan.name,
         "ROLLBACK_TRIGGER": life.trigger,
         "ROLLBACK_REASON": life.reason,
-        "ROLLBACK_VALUE": first.value if first is not None else "",
+        "ROLLBACK_VALUE": _number(first.value) if first is not None else "",
         "ROLLBACK_THRESHOLD": first.limit if first is not None else "",
         "ROLLBACK_SUBJECTS": json.dumps(subjects, sort_keys=True),
         "ROLLBACK_ROLLOUT": life.rollout or "",

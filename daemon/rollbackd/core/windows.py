@@ -155,6 +155,16 @@ class Watch:
         self._finish(applied, now)
         return applied
 
+    def rewind(self) -> None:
+        """Begin anew, as after a restart: what was asked lies in the future."""
+        self.streaks.clear()
+        self.partial = None
+        self.retry = None
+        self.backfilling = None
+        self.answers.clear()
+        self.inflight.clear()
+        self.asked = self.judged = 0
+
     def forget_streaks(self) -> None:
         """More windows were lost than a streak can keep."""
         self.streaks.clear()

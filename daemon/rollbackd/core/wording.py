@@ -9,6 +9,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from rollbackd.core.notation import quotient, span, visible
+from rollbackd.core.state import AUTOMATIC
+
 if TYPE_CHECKING:
     from rollbackd.core.model import Config, Ms, Trigger
     from rollbackd.core.state import Firing, Life
@@ -19,18 +22,29 @@ def moment(ms: Ms) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def named(labels: dict[str, str]) -> str:
+    """A subject's labels as one word: `{cohort=canary}`; nothing for the subject without labels."""
+    inside = ", ".join(f"{visible(name)}={visible(text)}" for name, text in labels.items())
+    return f"{{{inside}}}" if labels else ""
+
+
 def subjects(firings: tuple[Firing, ...], most: int = 5) -> str:
-    shown = [
-        "{" + ", ".join(f"{k}={v}" for k, v in firing.labels.items()) + "}"
-        for firing in firings[:most]
-        if firing.labels
-    ]
+    shown = [named(firing.labels) for firing in firings[:most] if firing.labels]
     more = len(firings) - most
     return " ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def reading(firing: Firing) -> str:
-    return f"{firing.trigger}: {firing.value} (limit {firing.limit}, {firing.streak} windows in a row)"
+    return f"{firing.trigger}: {value(firing.value)} (limit {firing.limit}, {firing.streak} windows in a row)"
+
+
+def value(text: str) -> str:
+    """A reading for people: four digits, and a ratio as its quotient beside its parts."""
+    number = quotient(text)
+    if number is None:
+        return visible(text, 80)
+    parts = [f"{float(part):.4g}" for part in text.split("/")]
+    return f"{number:.4g}" + (f" ({'/'.join(parts)})" if len(parts) > 1 else "")
 
 
 def why_lowered(life: Life) -> str:
@@ -47,15 +61,19 @@ def todo(life: Life, cause: str) -> str:
             by = f" by {moment(life.expires)}" if life.expires else ""
             return f"Decide{by}: `rollbackd approve {name}` rolls back, `rollbackd veto {name}` does not."
         case "veto":
-            by = f" at {moment(life.veto_until)}" if life.veto_until else " once the veto window ends"
+            veto = span(life.triggers[life.trigger].veto)
+            by = f" at {moment(life.veto_until)}" if life.veto_until else f" {veto} after this page was taken"
             return f"{life.plan.name} rolls back by itself{by}. To stop it: `rollbackd veto {name}`."
         case "expired":
-            return f"Nobody decided in time. If it is still bad: `rollbackd approve {name}`."
+            return (
+                f"Nobody decided in time. If it is still bad: `rollbackd approve {name}`; "
+                f"if not: `rollbackd veto {name}` ends these pages."
+            )
         case "in_doubt":
             step = life.current.step if life.current else ""
             return (
-                f"Find out whether step {step} took effect, then "
-                f"`rollbackd confirm {name} {step} done|retry|skip -c …`."
+                f"Find out whether step {step} took effect, then `rollbackd confirm {name} {step} "
+                "done|retry|skip -c …`: it did; run it again; go on without it."
             )
         case "overrun":
             return (
@@ -78,11 +96,26 @@ def todo(life: Life, cause: str) -> str:
             return "The rollback is verified; its clean-up is not finished. Finish it by hand."
         case "notified":
             return "Nothing is undone automatically. Look at the service."
+        case "unverified":
+            return (
+                "Every step ran. Look whether the service is well, then "
+                f"`rollbackd resolve {name} --approach … --description …`; its services are kept until then."
+            )
         case _:
             return (
-                f"Finish by hand, then `rollbackd resolve {name} --approach … --description …`; "
-                f"its services are kept until then. `rollbackd start {life.plan.name} --from STEP` goes on."
+                f"First `rollbackd resolve {name} --approach … --description …`: its services are kept until "
+                f"then. After that `{_go_on(life)}` goes on from there, or finish by hand."
             )
+
+
+def _go_on(life: Life) -> str:
+    """The command that runs the rest of the plan, for the subjects of this life."""
+    behind = {record.step for record in life.steps if record.result != "failed"}
+    rest = [step.name for _, step in life.plan.steps() if step.name not in behind]
+    only = life.firings[0].labels if len(life.firings) == 1 else {}
+    subject = "".join(f" --subject {visible(f'{name}={text}')}" for name, text in only.items())
+    step = f" --from {rest[0]}" if rest else ""
+    return f"rollbackd start {life.plan.name}{step}{subject} --reason …"
 
 
 def otherwise(life: Life, cause: str) -> str:
@@ -91,6 +124,8 @@ def otherwise(life: Life, cause: str) -> str:
             return "If nobody acts: nothing is rolled back, and the ladder climbs on."
         case "veto":
             return "If nobody acts: the rollback begins."
+        case "expired":
+            return "If nobody acts: it goes on breaching, nothing is rolled back, and the ladder climbs on."
         case "notified" | "cleanup_failed":
             return "If nobody acts: it stays as it is."
         case _:
@@ -124,11 +159,11 @@ def life_text(life: Life, cause: str, detail: str = "") -> str:
     shown = subjects(life.firings)
     lines.append(services + (f" · {shown}" if shown else ""))
     lines += [reading(firing) for firing in life.firings[:5]]
-    if life.reason:
-        lines.append(f"Started by {life.by}: {life.reason}")
+    if life.by != AUTOMATIC:
+        lines.append(f"Started by {life.by}: {visible(life.reason)}")
     if detail:
-        lines.append(detail)
-    if life.lowered:
+        lines.append(visible(detail, 1_000))
+    if life.lowered and detail != why_lowered(life):
         lines.append(f"Not automatic because: {why_lowered(life)}")
     lines.append(otherwise(life, cause))
     lines.append(f"Owner: {life.plan.owner}")

@@ -58,7 +58,8 @@ def fold_one(life: Life, event: e.LifeEvent) -> Life:
         case e.LifeResumed():
             return _resumed(life, event)
         case e.AbortAsked():
-            return replace(life, abort="now" if event.now else life.abort or "asked")
+            why = f"{event.by}: {event.comment}" if event.comment else event.by
+            return replace(life, abort="now" if event.now else life.abort or "asked", aborted_by=why)
         case e.VerificationBegan():
             return replace(
                 life,
@@ -268,6 +269,7 @@ def _fold_step(life: Life, event: e.LifeEvent) -> Life:
                 outcome=event.outcome,
                 status=event.status,
                 detail=event.detail,
+                said=next((line for line in reversed(event.output.splitlines()) if line.strip()), ""),
                 tree_gone=event.tree_gone,
                 expect_matched=event.expect_matched,
                 started=current.started or event.outcome not in ("refused", "unstarted"),

@@ -9,7 +9,17 @@ from msgspec.structs import replace
 from rollbackd.core import events as e
 from rollbackd.core.fold.life import check_answered, fold_one
 from rollbackd.core.fold.mapping import drop, put
-from rollbackd.core.state import AUTOMATIC, BAD_ENDS, Disarmed, Life, RateMark, Resolution, Spent
+from rollbackd.core.state import (
+    AUTOMATIC,
+    BAD_ENDS,
+    MOST_OVER,
+    Disarmed,
+    Life,
+    Over,
+    RateMark,
+    Resolution,
+    Spent,
+)
 
 if TYPE_CHECKING:
     from rollbackd.core.state import State
@@ -119,6 +129,7 @@ def _life_ended(state: State, life: Life, event: e.LifeEnded) -> State:
         life,
         state=event.end,
         ended=event.at,
+        ended_by=event.by,
         end_detail=event.detail,
         holds_services=keep,
         processes_gone=event.processes_gone,
@@ -169,16 +180,23 @@ def _life_resolved(state: State, life: Life, event: e.LifeResolved) -> State:
 
 def prune(state: State, touched: str) -> State:
     life = state.lives.get(touched)
-    if life is not None and _over(state, life):
-        return replace(state, lives=drop(state.lives, touched))
-    return state
+    return _leave(state, [life]) if life is not None and _over(state, life) else state
 
 
 def close_lives(state: State) -> State:
-    over = [life.id for life in state.lives.values() if _over(state, life)]
-    return replace(state, lives=drop(state.lives, *over)) if over else state
+    over = [life for life in state.lives.values() if _over(state, life)]
+    return _leave(state, over) if over else state
 
 
 def _over(state: State, life: Life) -> bool:
     """Nothing about this life is open: ended, its services released, its pages resolved."""
     return life.ended is not None and not life.holds_services and f"life/{life.id}" not in state.matters
+
+
+def _leave(state: State, lives: list[Life]) -> State:
+    over = dict(state.over)
+    for life in lives:
+        resolved_by = life.resolution.by if life.resolution is not None else None
+        over[life.id] = Over(life.state, life.ended_by, life.ended or 0, resolved_by)
+    newest = dict(list(over.items())[-MOST_OVER:])
+    return replace(state, lives=drop(state.lives, *(life.id for life in lives)), over=newest)

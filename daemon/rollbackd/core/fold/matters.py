@@ -41,7 +41,7 @@ def _matter(state: State, event: e.MatterChanged | e.RungReached | e.MatterAcked
         return state
     match event:
         case e.MatterChanged():
-            state = replace(state, pages=_told_it_is_over(state, matter))
+            state = replace(state, pages=_told_it_is_over(state, matter, f"now: {event.title}"))
             matter = replace(
                 matter,
                 cause=event.cause,
@@ -61,16 +61,16 @@ def _matter(state: State, event: e.MatterChanged | e.RungReached | e.MatterAcked
         case e.MatterAcked():
             matter = replace(matter, acked=Acked(event.by, event.channel, event.at, event.until))
         case e.MatterResolved():
-            return _resolved(state, matter)
+            return _resolved(state, matter, event.why)
     return replace(state, matters=put(state.matters, matter.key, matter))
 
 
-def _resolved(state: State, matter: Matter) -> State:
-    pages = _told_it_is_over(state, matter)
+def _resolved(state: State, matter: Matter, why: str) -> State:
+    pages = _told_it_is_over(state, matter, why)
     return close_lives(replace(state, matters=drop(state.matters, matter.key), pages=pages))
 
 
-def _told_it_is_over(state: State, matter: Matter) -> dict[str, PageState]:
+def _told_it_is_over(state: State, matter: Matter, why: str) -> dict[str, PageState]:
     """The pages, where whoever accepted one of this matter's is owed its end; the others need not be
     sent any more."""
     pages: dict[str, PageState] = {}
@@ -83,7 +83,8 @@ def _told_it_is_over(state: State, matter: Matter) -> dict[str, PageState]:
             pages[page.id] = page
         elif accepted:
             owed = tuple(Delivery(delivery.receiver) for delivery in accepted)
-            pages[page.id] = replace(page, status="resolved", deliveries=owed)
+            title = f"resolved: {page.title}"
+            pages[page.id] = replace(page, status="resolved", title=title, text=why, deliveries=owed)
     return pages
 
 
