@@ -92,16 +92,14 @@ def run(count: int) -> None:
         report(service, stub, ran, journalled(Path(place) / "state"))
 
 
-def report(
-    service: Service, stub: Stub, ran: dict[str, float], rows: dict[str, dict[str, float]]
-) -> None:
+def report(service: Service, stub: Stub, ran: dict[str, float], rows: dict[str, dict[str, float]]) -> None:
     window, own, last = [], [], []
     parts: dict[str, list[float]] = {name: [] for name in ("decided", "ordered", "runs", "told")}
     for plan, at in ran.items():
         number = int(plan.removeprefix("plan"))
         end = round((service.begins + number) * 1000) + number % GROUPS * 1000 // GROUPS
         expr = expression(number)
-        mine = max(stub.written[expr, end], stub.written[f"max(timestamp(bad{{n=\"{number}\"}}))", end])
+        mine = max(stub.written[expr, end], stub.written[f'max(timestamp(bad{{n="{number}"}}))', end])
         all_in = max(when for (_, ends), when in stub.written.items() if ends == end and when <= at)
         window.append((at - end / 1000) * 1e3)
         own.append((at - mine) * 1e3)

@@ -28,6 +28,7 @@ from rollbackd.journal.statedir import read_uuid
 
 PLAN = "api"
 BATCH = 250  # lives appended at once
+APART = 5 * 60_000  # ms between two lives
 SCRIPT = '#!/bin/sh\n: > "$MARKS/reverted"\n'
 
 
@@ -105,7 +106,7 @@ def with_history(configuration: Path, options: argparse.Namespace) -> None:
     folded = State()
     for event in before:
         folded = apply(folded, event)
-    history = History(journal, folded, life)
+    history = History(journal, folded, life, options.lives)
     history.append(options.folded)
     rows = journal.head().seq
     journal.close()
@@ -132,12 +133,16 @@ def rows_of(journal: SqliteJournal) -> tuple[list[Event], list[Recorded]]:
 
 
 class History:
-    """Appends the life's rows under new names, folding them as the daemon would."""
+    """Appends the life's rows under new names and at earlier times, folding them as the daemon would.
 
-    def __init__(self, journal: SqliteJournal, state: State, life: list[Recorded]) -> None:
+    The last of `lives` is of the time when the life was.
+    """
+
+    def __init__(self, journal: SqliteJournal, state: State, life: list[Recorded], lives: int) -> None:
         self.journal = journal
         self.state = state
         self._lives = 1
+        self._last = lives
         self._kinds = [(row.kind, row.version) for row in life]
         self._bodies = [CODEC.encode(row.event).body for row in life if row.event is not None]
         self._stamp: Stamp = life[-1].stamp
@@ -154,7 +159,9 @@ class History:
     def _renamed(self, number: int) -> list[Event]:
         old, new = f"{PLAN}-1".encode(), f"{PLAN}-{number}".encode()
         rows = zip(self._kinds, self._bodies, strict=True)
-        return [CODEC.decode(kind, version, body.replace(old, new)) for (kind, version), body in rows]
+        events = (CODEC.decode(kind, version, body.replace(old, new)) for (kind, version), body in rows)
+        earlier = (self._last - number) * APART
+        return [msgspec.structs.replace(event, at=event.at - earlier) for event in events if event]
 
 
 if __name__ == "__main__":

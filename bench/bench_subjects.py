@@ -125,7 +125,8 @@ class Measured:
 
 
 def judged(daemon: Daemon) -> int:
-    return int(daemon.metric("rollbackd_window_lag_seconds_count")['rollbackd_window_lag_seconds_count{group="g"}'])
+    (count,) = daemon.metric("rollbackd_window_lag_seconds_count").values()
+    return int(count)
 
 
 def quantile(buckets: dict[str, float], share: float) -> float:
@@ -196,4 +197,4 @@ def run(seconds: int) -> None:
 
 
 if __name__ == "__main__":
-    run(int(sys.argv[1]) if len(sys.argv) > 1 else 30)
+    run(int(sys.argv[1]) if len(sys.argv) > 1 else 21)

@@ -53,6 +53,7 @@ def write(
 
 
 def _plan(name: str, env: Mapping[str, str]) -> dict[str, Any]:
+    step = {"step": "go", "run": ["./step.sh"], "timeout": "20s"}
     return {
         "version": "rollbackd/v1",
         "plan": name,
@@ -61,9 +62,7 @@ def _plan(name: str, env: Mapping[str, str]) -> dict[str, Any]:
         "services": [name],
         "summary": "back to the previous version",
         "env": dict(env),
-        "phases": [
-            {"phase": "revert", "estimate": "1s", "steps": [{"step": "go", "run": ["./step.sh"], "timeout": "20s"}]},
-        ],
+        "phases": [{"phase": "revert", "estimate": "1s", "steps": [step]}],
         "verification": [{"check": "well", "expr": 'max(well{n="0"})', "pass": ">= 0"}],
         "verify_windows": 1,
         "settle": "1s",
@@ -121,7 +120,8 @@ class Daemon:
     def metric(self, prefix: str) -> dict[str, float]:
         """The samples of /metrics whose lines begin so: name and labels → value."""
         lines = self.get("/metrics")[1].splitlines()
-        return {name: float(value) for name, _, value in (s.rpartition(" ") for s in lines if s.startswith(prefix))}
+        samples = (line.rpartition(" ") for line in lines if line.startswith(prefix))
+        return {name: float(value) for name, _, value in samples}
 
     def cpu(self) -> float:
         """Seconds of CPU that the daemon's own process has used (user and system)."""
@@ -140,7 +140,9 @@ class Daemon:
 
 
 def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Of all its threads: the helper is started on one that is not the main one."""
+    listings = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for listing in listings for child in listing.read_text().split()]
 
 
 def _rollup(pid: int) -> dict[str, float]:

@@ -86,6 +86,7 @@ def test_the_first_boot_in_the_middle_of_a_breach_does_not_act(rig: Rig) -> None
     """W13: nobody knows how long this has been so."""
     rig.break_canary()
     wait_for(lambda: rig.prometheus.value('bad{cohort="canary"}') == 1)
+    rig.windows(2)  # the first window that is judged must lie wholly in the breach
     rig.start()
     rig.begin_rollout()
     wait_for(lambda: any("does not act" in title for title in rig.titles()), what="the page")

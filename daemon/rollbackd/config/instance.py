@@ -30,25 +30,26 @@ if TYPE_CHECKING:
 _FIRST_HOUR: tuple[tuple[Ms, str, str], ...] = (
     (
         0,
-        "Rollback needs a person",
-        "Read the failed step's output. Check what it relies on: backups, images, access. Try once more.",
+        "",
+        "read the failed step's output; check what it relies on (backups, images, access); try once more.",
     ),
     (
         5 * 60_000,
-        "Still not rolled back: bring in a senior engineer",
-        "Do the remaining steps by hand. Look for what blocks them. Consider part of it. Tell the director.",
+        "open for 5 minutes: bring in a senior engineer",
+        "do the remaining steps by hand; look for what blocks them; consider part of it; tell the director.",
     ),
     (
         15 * 60_000,
-        "The rollback is struggling: bring in the head of engineering",
-        "Call the vendor. Consider fixing forward. Prepare disaster recovery, and word to customers.",
+        "open for 15 minutes: bring in the head of engineering",
+        "call the vendor; consider fixing forward; prepare disaster recovery, and word to customers.",
     ),
     (
         30 * 60_000,
-        "Critical incident: bring in the whole response team",
-        "Consider a rebuild, or a restore from disaster recovery. Tell customers. Plan the review.",
+        "open for 30 minutes: bring in the whole response team",
+        "consider a rebuild, or a restore from disaster recovery; tell customers; plan the review.",
     ),
 )
+"""What helps where a rollback failed; the ladder carries every other matter too, so it says so."""
 
 
 def default_ladder(receivers: tuple[str, ...]) -> tuple[Rung, ...]:
@@ -56,7 +57,12 @@ def default_ladder(receivers: tuple[str, ...]) -> tuple[Rung, ...]:
     if not receivers:
         return ()
     return tuple(
-        Rung(after=after, receivers=receivers, title=title, instructions=instructions)
+        Rung(
+            after=after,
+            receivers=receivers,
+            title=title,
+            instructions=f"Where a rollback failed: {instructions}",
+        )
         for after, title, instructions in _FIRST_HOUR
     )
 

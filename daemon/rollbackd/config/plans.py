@@ -23,6 +23,7 @@ from rollbackd.core.model import (
     StepVerify,
 )
 from rollbackd.core.notation import span
+from rollbackd.core.sla import SLA, TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from rollbackd.config.yaml_source import Document, Loc
     from rollbackd.core.model import Ms, Trigger
 
-SLA: dict[int, Ms] = {2: 30 * 60_000, 3: 15 * 60_000, 4: 10 * 60_000}
-TARGET: dict[int, Ms] = {2: 20 * 60_000, 3: 10 * 60_000, 4: 5 * 60_000}
 """By the plan's level (rule S1)."""
 
 

@@ -33,6 +33,9 @@ _GROUPING = frozenset(["sum", "min", "max", "avg", "count", "group", "stddev", "
 """Aggregations whose series carry exactly the labels of `by`."""
 
 
+_COMPARISONS = frozenset([">", ">=", "<", "<=", "==", "!="])
+
+
 @dataclass(frozen=True, slots=True)
 class Expression:
     """`selectors` are the instant selectors whose newest sample decides a reading (rule W14): distinct, in
@@ -43,6 +46,7 @@ class Expression:
     longest_range: Ms
     selectors: tuple[str, ...]
     labels: frozenset[str] | None
+    filters: str | None = None  # the comparison at the top: what does not satisfy it is absent
 
 
 @lru_cache(maxsize=16_384)
@@ -54,18 +58,30 @@ def analyse(text: str) -> Expression:
         raise ValueError(f"nested deeper than {MAX_NESTING} levels")
     try:
         found: dict[str, None] = {}
-        reading = _visit(promql.parse(text), found, counts=True)
+        parsed = promql.parse(text)
+        reading = _visit(parsed, found, counts=True)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except ValueError as error:
         raise ValueError(one_line(str(error), 160)) from None
-    return Expression(reading.kind, reading.longest, tuple(found), reading.labels)
+    return Expression(reading.kind, reading.longest, tuple(found), reading.labels, _filter(parsed))
 
 
 def coverage(expression: Expression, per: tuple[str, ...]) -> tuple[str, ...]:
     """The queries for the time of each selector's newest sample (rule W14)."""
     by = f" by ({', '.join(per)}) " if per else ""
     return tuple(f"max{by}(timestamp({selector}))" for selector in expression.selectors)
+
+
+def _filter(node: Any) -> str | None:
+    """`> 0.02` of `foo > 0.02`; None where the expression tells healthy from missing."""
+    while isinstance(node, promql.ParenExpr):
+        node = node.expr
+    if not isinstance(node, promql.BinaryExpr) or str(node.op) not in _COMPARISONS:
+        return None
+    if node.modifier is not None and node.modifier.return_bool:
+        return None
+    return f"{node.op} {node.rhs}"
 
 
 def _nesting(text: str) -> int:

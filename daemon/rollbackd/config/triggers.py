@@ -121,6 +121,7 @@ def _check_labels(read: ReadTrigger) -> None:
     for loc, model in conditions:
         for keys, expression in _expressions(model):
             _check_series(read, (*loc, *keys), expression)
+            _check_filter(read, (*loc, *keys), expression)
 
 
 def _check_series(read: ReadTrigger, loc: Loc, expression: Expression) -> None:
@@ -134,6 +135,16 @@ def _check_series(read: ReadTrigger, loc: Loc, expression: Expression) -> None:
     elif not per and labels:
         what = f"can yield several series ({', '.join(sorted(labels))}), and there is no `per`"
         read.document.warn(loc, what, f"add `per: [{', '.join(sorted(labels))}]`, or aggregate them away")
+
+
+def _check_filter(read: ReadTrigger, loc: Loc, expression: Expression) -> None:
+    """`foo > 0.02` has no series while all is well: never `ok`, and not told from a dead target."""
+    if expression.filters is not None:
+        what = (
+            f"compares already (`{expression.filters}`): while that does not hold it looks like missing data"
+        )
+        remedy = f'leave the comparison out, and write it as `breach: "{expression.filters}"`'
+        read.document.problem(loc, what, remedy)
 
 
 def _check_range(read: ReadTrigger) -> None:
@@ -162,6 +173,7 @@ def resolve_trigger(read: ReadTrigger, severities: Mapping[Severity, Severities]
         category=model.category,
         severity=model.severity,
         action=model.action or said.action,
+        enforced=said.action,
         condition=condition,
         interval=group.interval,
         windows=windows,

@@ -15,6 +15,8 @@ import pytest
 from tests.adapters.prometheus.asking import Counted, asks, source_at, wall
 from tests.adapters.prometheus.evil import Behave, Evil, Form, cuts, failure, http, says, vector
 
+from rollbackd.core.effects import WindowQueryfrom tests.servers import wait_for
+
 from rollbackd.core.signals import Series, Unreachable, Unusable
 from rollbackd.world.prometheus import NoValue
 
@@ -123,9 +125,65 @@ async def test_21_truncated_or_no_answer_of_prometheus(behave: Behave, kind: typ
     assert isinstance(await answered(behave), kind)
 
 
-@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e-9", "not a number"])
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e-9", "1.7976931348623157e+308"])
 async def test_22_values_come_as_they_were_written(value: str) -> None:
     assert await answered(says(http(vector(({}, value))))) == Series(({"": value},))
+
+
+async def test_22_what_is_no_number_is_unusable() -> None:
+    for value in ("abc", "", " 1", "1\n", "1_0", "١", "0x1", "1\x00", "9" * 65):
+        answer = await answered(says(http(vector(({}, "1"), ({}, value)))))
+        assert isinstance(answer, Unusable), value
+        assert "is not a number" in answer.reason
+        assert len(answer.reason) < 300
+
+
+async def test_22_a_coverage_that_is_no_number_is_unusable() -> None:
+    query = WindowQuery("timestamp(up)", "coverage")
+    behave = says(http(vector(({"i": "a"}, "abc"), ({"i": "a"}, "1"))))
+    async with Evil(behave) as evil, source_at(evil.url) as source:
+        (answer,) = (await source.ask(asks(query, per=("i",)))).answers
+        with pytest.raises(NoValue, match="is not a number"):
+            await source.check_query("up")
+    assert isinstance(answer, Unusable)
+    assert 'value "abc" is not a number' in answer.reason
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (http(b'{"status":"success","x":' + DEEP + b"}"), Unusable),
+        (http(b'{"status":"success","data":{"resultType":"vector","result":' + DEEP + b"}}"), Unusable),
+        (http(b'{"status":"success","x":' + DEEP + b"}", 503), Unreachable),
+    ],
+)
+async def test_21_deep_documents(response: bytes, kind: type) -> None:
+    assert isinstance(await answered(says(response)), kind)
+
+
+@pytest.mark.parametrize("at", ["1e308", "-1e308", "1e999"])
+async def test_21_a_time_beyond_all_times(at: str) -> None:
+    series = f'{{"metric":{{}},"values":[[{at},"1"]]}}'
+    body = f'{{"status":"success","data":{{"resultType":"matrix","result":[{series}]}}}}'
+    end = wall() // 1000 * 1000 - 1_000
+    async with Evil(says(http(body.encode()))) as evil, source_at(evil.url) as source:
+        (answer,) = (await source.ask(asks("up", ends=(end - 1_000, end)))).answers
+    assert isinstance(answer, Unusable)
+
+
+@pytest.mark.parametrize("per", [("i",), ("i", "j")])
+async def test_24_a_subject_is_no_book(per: tuple[str, ...]) -> None:
+    for length, kind in ((1_024, Series), (1_025, Unusable)):
+        behave = says(http(vector(({"i": "x" * length, "j": "y" * 1_024}, "1"))))
+        async with Evil(behave) as evil, source_at(evil.url) as source:
+            (answer,) = (await source.ask(asks("up", per=per))).answers
+        assert isinstance(answer, kind)
+        if isinstance(answer, Unusable):
+            assert "the label 'i' has a value of 1025 characters" in answer.reason
+            assert len(answer.reason) < 300
 
 
 async def test_23_an_empty_vector_is_absence() -> None:
@@ -241,10 +299,31 @@ async def test_30_everything_down_at_once_is_unreachable_for_everyone_in_time() 
     async def never(_: Form, writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
 
-    async with Evil(never) as evil, source_at(evil.url) as source:
-        async with asyncio.timeout(20):
-            signals = await asyncio.gather(
-                *(source.ask(asks(f"q{index}", watch=f"w{index}", budget=500)) for index in range(200))
-            )
-        assert evil.most_at_once <= 12
+    async with Evil(never) as evil, source_at(evil.url) as source, asyncio.timeout(20):
+        signals = await asyncio.gather(
+            *(source.ask(asks(f"q{index}", watch=f"w{index}", budget=500)) for index in range(200))
+        )
     assert {type(answer) for signal in signals for answer in signal.answers} == {Unreachable}
+
+
+async def test_a_capped_number_of_queries_is_under_way_at_once() -> None:
+    """W11: the others wait their turn, also when every answer is slow."""
+    release = asyncio.Event()
+
+    async def held(_: Form, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.write(GOOD)
+
+    async with Evil(says(GOOD)) as evil, source_at(evil.url, concurrency=4) as source, asyncio.timeout(20):
+        evil.behave = held
+        asked = [
+            asyncio.create_task(source.ask(asks(f"q{index}", watch=f"w{index}", budget=15_000)))
+            for index in range(40)
+        ]
+        await asyncio.to_thread(wait_for, lambda: evil.at_once >= 4)
+        for _ in range(1_000):  # turns of the loop, for a fifth to arrive in, if there were one
+            await asyncio.sleep(0)
+        assert evil.most_at_once == 4
+        release.set()
+        signals = await asyncio.gather(*asked)
+    assert {type(answer) for signal in signals for answer in signal.answers} == {Series}
