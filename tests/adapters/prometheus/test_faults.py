@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from tests.adapters.prometheus.asking import Counted, asks, source_at, wall
 from tests.adapters.prometheus.evil import Behave, Evil, Form, cuts, failure, http, says, vector
+from tests.servers import wait_for
 
-from rollbackd.core.effects import WindowQueryfrom tests.servers import wait_for
-
+from rollbackd.core.effects import WindowQuery
 from rollbackd.core.signals import Series, Unreachable, Unusable
 from rollbackd.world.prometheus import NoValue
 

@@ -20,6 +20,7 @@ from tests.servers import Recorder, Reply, wait_for
 from rollbackd.core.effects import KeepAlert
 from rollbackd.core.signals import PageAnswered
 from rollbackd.settings import AlertmanagerSettings, Authorization, HttpSettings, WebhookSettings
+from rollbackd.world.receivers import Patience, Receivers
 from rollbackd.world.receivers.webhook import signature
 
 ACCEPTED = PageAnswered("p1", "hook", True)
@@ -100,6 +101,40 @@ async def test_47_retry_after_is_honoured_within_reason(value: str, least: float
             assert await made.deliver(page()) == ACCEPTED
         assert len(server.requests) == 2
     assert least <= slept.seconds[0] <= most
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "soon",
+        "",
+        "-1",
+        "1e999",
+        "9" * 5_000,
+        "Mon, 01 Jan 0001 00:00:00 +2359",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+        "Fri, 31 Dec 99999999999999999999 23:59:59 GMT",
+        "Mon, 01 Jan 2026 00:00:00 +99999999999999",
+        ",,,",
+    ],
+)
+async def test_47_a_retry_after_that_means_nothing_stops_no_page(value: str) -> None:
+    slept = Slept()
+    with Recorder(Reply(429, headers={"Retry-After": value}), Reply()) as server:
+        async with receivers(WebhookSettings("hook", server.url), slept=slept) as made:
+            assert await made.deliver(page()) == ACCEPTED
+    assert 0 <= slept.seconds[0] <= 10
+
+
+async def test_a_receiver_that_breaks_is_one_that_does_not_accept() -> None:
+    async def broken(_: float) -> None:
+        raise OverflowError("https://hooks.example/secret-token")
+
+    with Recorder(Reply(500)) as server:
+        made = Receivers([WebhookSettings("hook", server.url)], wall, wall, Patience(sleep=broken))
+        answer = await made.deliver(page())
+        await made.close()
+    assert answer == PageAnswered("p1", "hook", False, "failed inside rollbackd: OverflowError")
 
 
 @pytest.mark.parametrize("status", [500, 503, 408, 429])
