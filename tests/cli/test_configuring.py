@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,11 +15,12 @@ from tests.journals.examples import example
 
 from rollbackd import config
 from rollbackd.cli import where
+from rollbackd.config import Checked
 from rollbackd.config.problem import Problem
 from rollbackd.core.events import EVENTS
-from rollbackd.core.record import Stamp
+from rollbackd.core.record import Head, Stamp
 from rollbackd.journal.sqlite import SqliteJournal
-from rollbackd.journal.statedir import StateDir
+from rollbackd.journal.statedir import StateDir, read_uuid
 
 BAD = "version: rollbackd/v1\ninstance: a\nnonsense: 1\nprometheus: {urls: []}\n"
 
@@ -53,9 +57,9 @@ def problem(severity: str, file: str = "a.yml") -> Problem:
 
 
 CASES: list[tuple[list[str], list[str], int, str]] = [
-    ([], [], 0, "no errors, no warnings"),
-    (["warning"], [], 0, "0 errors, 1 warning in 1 file"),
-    (["warning"], ["--strict"], 3, "0 errors, 1 warning in 1 file"),
+    ([], [], 0, "no errors, no warnings: 5 triggers and 1 plan in 3 files"),
+    (["warning"], [], 0, "0 errors, 1 warning in 1 file; read: 5 triggers and 1 plan in 3 files"),
+    (["warning"], ["--strict"], 3, "0 errors, 1 warning in 1 file; read: 5 triggers and 1 plan in 3 files"),
     (["error", "warning"], ["--strict"], 1, "1 error, 1 warning in 2 files"),
     (["error", "error"], [], 1, "2 errors, 0 warnings in 2 files"),
 ]
@@ -66,7 +70,7 @@ def test_warnings_count_with_strict(
     monkeypatch: pytest.MonkeyPatch, severities: Sequence[str], options: list[str], code: int, total: str
 ) -> None:
     found = [problem(severity, f"{number}.yml") for number, severity in enumerate(severities)]
-    monkeypatch.setattr(config, "check_paths", lambda paths: found)
+    monkeypatch.setattr(config, "examine", lambda paths: Checked(found, 3, 5, 1, True))
     result = rollbackd("check", "x", *options)
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (code, total)
     result = rollbackd("check", "x", "--format", "json", *options)
@@ -75,9 +79,26 @@ def test_warnings_count_with_strict(
     assert said["errors"] + said["warnings"] == len(said["problems"]) == len(severities)
 
 
+MAIN = """version: rollbackd/v1
+instance: a
+prometheus: {urls: [http://127.0.0.1:9090]}
+max_action: shadow
+triggers: []
+"""
+
+
+def test_a_configuration_without_triggers_is_warned_of(tmp_path: Path) -> None:
+    file = tmp_path / "rollbackd.yml"
+    file.write_text(MAIN)
+    result = rollbackd("check", str(file), "--strict")
+    assert result.exit_code == 3
+    assert f"{file}:1:1: triggers: NO TRIGGER was read: nothing is watched; " in result.stdout
+    assert result.stdout.splitlines()[-1].endswith("read: 0 triggers and 0 plans in 1 file")
+
+
 def test_annotations_of_a_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [problem("error"), problem("warning", "b,c:d\n::error::.yml")]
-    monkeypatch.setattr(config, "check_paths", lambda paths: found)
+    monkeypatch.setattr(config, "examine", lambda paths: Checked(found, 3, 5, 1, True))
     said = rollbackd("check", "x", "--format", "github").stdout.splitlines()
     assert said == [
         "::error file=a.yml,line=3,col=7::windows: is 100%25 wrong; write 8",
@@ -118,6 +139,47 @@ def test_audit_finds_what_the_anchor_misses(state: Path, seq: str) -> None:
     result = rollbackd("audit", "verify", "--state-dir", str(state), "--anchor", f"{seq}:{'ab' * 32}")
     assert (result.exit_code, result.stdout) == (1, "")
     assert f"row {seq} of the anchor" in result.stderr
+
+
+@pytest.fixture
+def kept(state: Path) -> Head:
+    """The head of a snapshot beside the three rows."""
+    journal = SqliteJournal(state / "journal.db", origin=read_uuid(state), code="test")
+    head = journal.head()
+    journal.save_snapshot(head, b"state")
+    journal.close()
+    return head
+
+
+def test_audit_takes_the_snapshots_head_for_an_anchor(state: Path, kept: Head) -> None:
+    result = rollbackd("audit", "verify", "--state-dir", str(state))
+    last = f"anchor 3:{kept.hash}, the snapshot's head, is in the chain"
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, last)
+
+
+@pytest.mark.parametrize("left", [2, 0])
+def test_audit_sees_that_the_tail_was_cut(state: Path, kept: Head, left: int) -> None:
+    with closing(sqlite3.connect(state / "journal.db")) as db, db:
+        db.execute("DELETE FROM entries WHERE seq > ?", (left,))
+    result = rollbackd("audit", "verify", "--state-dir", str(state))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "row 3 of the anchor is missing" in result.stderr
+    assert "the snapshot's head" in result.stderr
+    genesis = f"0:{sha256(read_uuid(state).encode()).hexdigest()}"
+    named = rollbackd("audit", "verify", "--state-dir", str(state), "--anchor", genesis)
+    assert (named.exit_code, named.stdout.splitlines()[-1]) == (0, f"anchor {genesis} is in the chain")
+
+
+@pytest.mark.parametrize(("left", "code"), [(3, 0), (0, 1)])
+def test_audit_says_that_a_damaged_snapshot_is_no_anchor(
+    state: Path, kept: Head, left: int, code: int
+) -> None:
+    (state / "journal.snapshot").write_bytes(b"torn")
+    with closing(sqlite3.connect(state / "journal.db")) as db, db:
+        db.execute("DELETE FROM entries WHERE seq > ?", (left,))
+    result = rollbackd("audit", "verify", "--state-dir", str(state))
+    assert result.exit_code == code
+    assert ("there are no rows" if code else "no anchor: ") in result.stderr
 
 
 def test_audit_of_nothing_cannot_tell(tmp_path: Path, state: Path) -> None:

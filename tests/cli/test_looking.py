@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,82 @@ def test_show_tells_the_life(daemon: FakeDaemon) -> None:
         "2026-03-01 12:01:00Z held (alice)",
     ):
         assert text in result.stdout
+
+
+def test_shadow_shows_what_would_have_been(daemon: FakeDaemon) -> None:
+    lowered = [
+        {"reason": "max_action", "to": "shadow", "detail": "max_action is shadow"},
+        {"reason": "paused", "to": "ask", "detail": "api is paused by bob"},
+    ]
+    found = ended("shadowed", action="shadow", would="ask", lowered_by=lowered)
+    daemon.overview(rollbacks=[found])
+    daemon.get("rollbacks/api-7", found)
+    for command in ("status", "show api-7"):
+        said = rollbackd(*command.split(), "--socket", str(daemon.socket)).stdout
+        assert "shadow (would: ask)" in said
+    assert "lowered   to ask: api is paused by bob" in said
+    assert "max_action is shadow" not in said
+
+
+def test_ended_rollbacks_take_a_line_each(daemon: FakeDaemon) -> None:
+    resolution = {"by": "alice", "channel": "socket", "approach": "by hand"}
+    found = [
+        ended("failed", id=f"api-{number}", detail="long " * 30, resolution=resolution) for number in range(7)
+    ]
+    daemon.overview(rollbacks=[life(id="api-9"), *found])
+    lines = rollbackd("status", "--socket", str(daemon.socket)).stdout.splitlines()
+    told = [line for line in lines if "  failed  " in line]
+    assert len(told) == 5
+    assert all("resolved by alice" in line and "5m of 15m" in line for line in told)
+    assert lines.index("ROLLBACKS") < lines.index("ENDED ROLLBACKS")
+
+
+def test_rollouts_that_are_over_show_no_deadline(daemon: FakeDaemon) -> None:
+    rollout = {"plan": "api", "previous": "v1", "next": "v2", "until": "2026-03-01T14:00:00.000Z"}
+    daemon.get(
+        "rollouts",
+        [
+            {**rollout, "id": "api-r2", "state": "open"},
+            {**rollout, "id": "api-r1", "state": "finished"},
+        ],
+    )
+    lines = rollbackd("rollout", "list", "--socket", str(daemon.socket)).stdout.splitlines()
+    shown = {line.split()[0]: "14:00:00Z" in line for line in lines if line.startswith("api-")}
+    assert shown == {"api-r2": True, "api-r1": False}
+
+
+def test_approved_and_held_needs_a_resume(daemon: FakeDaemon) -> None:
+    asked = matter(key="life/api-7", life="api-7", cause="approval", text="Decide.", title="approve?")
+    for cause, needed in (("approval", True), ("in_doubt", False)):
+        held = life(state="held", held={"by": "bob"}, approval={"by": "carol"})
+        daemon.overview(rollbacks=[held], matters=[{**asked, "cause": cause}])
+        said = rollbackd("status", "--socket", str(daemon.socket)).stdout
+        assert ("approved and held (api-7)  `rollbackd resume api-7` goes on" in said) == needed
+        assert ("Decide." in said) != needed
+
+
+def test_deadlines_are_told_from_now_too(daemon: FakeDaemon) -> None:
+    far = "9999-03-01 12:00:00 UTC"
+    daemon.overview(matters=[matter(text=f"Decide by {far}: `rollbackd approve api-7`.")])
+    said = rollbackd("status", "--socket", str(daemon.socket)).stdout
+    assert re.search(rf"Decide by {far} \(in \d+d(\d+h)?\): `rollbackd approve", said)
+
+
+def test_a_ratio_is_shown_as_its_quotient(daemon: FakeDaemon) -> None:
+    firing = {"trigger": "T", "labels": {}, "value": "10/20", "limit": "> 0.01", "streak": 8}
+    daemon.get("rollbacks/api-7", life(firings=[firing]))
+    assert "0.5 (10/20)" in rollbackd("show", "api-7", "--socket", str(daemon.socket)).stdout
+
+
+def test_a_step_that_went_wrong_says_its_last_words(daemon: FakeDaemon) -> None:
+    doubtful = {**STEPS[0], "state": "doubtful", "said": "waiting for lock 7"}
+    failing = {**STEPS[1], "detail": "exit 1: no such release", "said": "no such release"}
+    daemon.get("rollbacks/api-7", life(steps=[doubtful, failing, {**STEPS[2], "said": "quiet"}]))
+    said = rollbackd("show", "api-7", "--socket", str(daemon.socket)).stdout
+    assert "drain: its last line: waiting for lock 7\n" in said
+    assert "flip: exit 1: no such release\n" in said
+    assert "quiet" not in said
+    assert "`rollbackd report api-7`" in said
 
 
 def test_phases_stand_against_the_sla(daemon: FakeDaemon) -> None:

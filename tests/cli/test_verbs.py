@@ -54,6 +54,7 @@ VERBS = [
         "/api/v1/pauses",
         {"service": "api", "for": "1h30m", "comment": "freeze"},
     ),
+    ("unpause", "/api/v1/pauses/end", {}),
     ("unpause --trigger Api -c over", "/api/v1/pauses/end", {"trigger": "Api", "comment": "over"}),
     (
         "rearm Api --subject cohort=canary -c fixed",
@@ -104,7 +105,6 @@ USAGE = [
     ("confirm api-7 drain done", "'-c' / '--comment'"),
     ("confirm api-7 drain perhaps -c x", "'perhaps' is not one of"),
     ("pause", "'-c' / '--comment'"),
-    ("unpause", "'-c' / '--comment'"),
     ("rearm Api", "'-c' / '--comment'"),
     ("rearm -c x", "either a TRIGGER or --plan"),
     ("rearm Api --plan api -c x", "either a TRIGGER or --plan"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.fake import FakeDaemon, ended, entry, life, listening, matter, rollbackd, trigger
+from tests.cli.fake import FakeDaemon, ended, entry, life, listening, matter, rollbackd, success, trigger
 
 from rollbackd.cli import changes, client, live
 from rollbackd.cli.errors import Exit, Failed, Unreachable
@@ -168,9 +168,9 @@ def test_a_page_that_is_stale_says_so(reading: Reading[str], now: float, stale: 
 class Terminal:
     """A process on a pseudo-terminal, and all it has shown."""
 
-    def __init__(self, *args: str) -> None:
+    def __init__(self, *args: str, columns: int = 100, lines: int = 40) -> None:
         self.master, slave = pty.openpty()
-        env = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+        env = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "LINES": str(lines)}
         command = [sys.executable, "-c", MAIN, *args]
         self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env)
         os.close(slave)
@@ -189,8 +189,8 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*args: str) -> Iterator[Terminal]:
-    made = Terminal(*args)
+def terminal(*args: str, columns: int = 100, lines: int = 40) -> Iterator[Terminal]:
+    made = Terminal(*args, columns=columns, lines=lines)
     try:
         yield made
     finally:
@@ -227,4 +227,35 @@ def test_the_live_view_of_a_life_ends_with_it(daemon: FakeDaemon) -> None:
     ) as screen:
         screen.wait_for("running")
         screen.wait_for("all is well")
+        assert screen.process.wait(20) == 0
+
+
+def step(number: int, state: str) -> dict[str, Any]:
+    began = None if state == "to_come" else "2026-03-01T12:00:00.000Z"
+    ended = began if state == "done" else None
+    return {
+        **{"phase": "revert-every-region", "step": f"step-{number:02}", "state": state, "by": None},
+        **{"attempts": 1, "detail": "", "said": "", "began": began, "ended": ended},
+    }
+
+
+def test_a_small_screen_shows_the_running_step_and_what_is_cut(daemon: FakeDaemon) -> None:
+    steps = [step(n, "done" if n < 20 else "running" if n == 20 else "to_come") for n in range(40)]
+    asked = matter(key="life/api-7", life="api-7", title="a step is slow", text="Look at it.")
+    timeline = [entry("12:00:00", f"entry {number} {'word ' * 30}") for number in range(50)]
+    daemon.get("rollbacks/api-7", life(steps=steps, timeline=timeline, matters=[asked], reason="x " * 500))
+    command = ("show", "api-7", "--watch", "--socket", str(daemon.socket))
+    with terminal(*command, columns=80, lines=24) as screen:
+        screen.wait_for(" lines more")
+        shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.shown)
+        order = ["a step is slow: Look at it.", "api-7  running", "SLA", "… 17 more", "step-20", "… 14 more"]
+        found = [shown.index(text) for text in order]
+        assert found == sorted(found)
+        assert screen.end(signal.SIGINT) == 130
+
+
+def test_a_reload_is_told_in_words_on_a_terminal(daemon: FakeDaemon) -> None:
+    daemon.answers["POST /-/reload"] = success({"hash": "c0ffee"})
+    with terminal("reload", "--socket", str(daemon.socket)) as screen:
+        screen.wait_for("configuration c0ffee is in force")
         assert screen.process.wait(20) == 0

@@ -125,6 +125,16 @@ def test_the_unknown_is_never_0() -> None:
         assert f"- **{name}**: unknown" in text
 
 
+def test_shadow_says_what_would_have_been() -> None:
+    scene = Scene(config(max_action="shadow"))
+    say(scene, s.Pause(service="api", comment="load test"))
+    told = report(scene, scene.fire())
+    (line,) = [line for line in told.splitlines() if line.startswith("- **Action**")]
+    assert line.startswith("- **Action**: by rule: auto; in shadow; would have been: ask, because ")
+    assert "paused" in line
+    assert "**Lowered**" not in told
+
+
 def test_a_life_under_way_is_told_too() -> None:
     scene = Scene()
     life = scene.fire()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from tests.web.conftest import Served
 from tests.web.scene import MINUTE, Scene, config, plan, trigger
 
 from rollbackd.core import signals as s
+from rollbackd.core.model import Action
+from rollbackd.web.views import rfc3339
 
 
 async def test_triggers_show_the_worst_subjects_first(served: Served) -> None:
@@ -75,6 +78,67 @@ async def test_ended_rollbacks_come_from_the_journal(served: Served) -> None:
     assert full["state"] == "verified"
     assert full["timeline"][-1]["kind"] in ("life_ended", "page_promised")
     assert await served.get("/api/v1/rollbacks?limit=0") == []
+
+
+def steps(full: dict[str, Any]) -> list[tuple[str, str, int]]:
+    return [(step["step"], step["state"], step["attempts"]) for step in full["steps"]]
+
+
+async def test_steps_before_from_are_not_run(served: Served) -> None:
+    served.scene.take(s.OperatorSpoke(0, s.Start("api", "go on", from_step="revert"), "ann", "socket"))
+    full = await served.get("/api/v1/rollbacks/api-1")
+    assert steps(full) == [("drain", "not_run", 0), ("revert", "running", 1), ("tidy", "to_come", 0)]
+
+
+async def test_a_step_in_doubt_takes_no_longer_than_it_ran(served: Served) -> None:
+    scene = served.scene
+    life = scene.fire()
+    scene.run_step(life, outcome="timed_out", status=None, output="draining 3 of 7\n")
+    over = scene.now
+    scene.pass_time(5 * MINUTE)
+    full = await served.get(f"/api/v1/rollbacks/{life}")
+    assert steps(full) == [("drain", "doubtful", 1), ("revert", "to_come", 0), ("tidy", "to_come", 0)]
+    assert full["steps"][0]["ended"] == rfc3339(over)
+    assert full["steps"][0]["said"] == "draining 3 of 7"
+
+
+async def test_an_abort_keeps_what_is_known_of_the_step_in_doubt(served: Served) -> None:
+    scene = served.scene
+    life = scene.fire()
+    began = rfc3339(scene.now)
+    scene.take(s.OperatorSpoke(0, s.Abort(life, now=True), "ann", "socket"))
+    scene.run_step(life, outcome="stopped", status=None, output="draining\n")
+    full = await served.get(f"/api/v1/rollbacks/{life}")
+    assert steps(full) == [("drain", "in_doubt", 1), ("revert", "not_run", 0), ("tidy", "not_run", 0)]
+    drain = full["steps"][0]
+    assert (drain["began"], drain["ended"], drain["executions"]) == (began, rfc3339(scene.now), [1])
+    assert drain["said"] == "draining"
+
+
+@pytest.mark.parametrize("ceiling", ["shadow", "ask"])
+async def test_what_a_shadowed_rollback_would_have_done(served: Served, ceiling: Action) -> None:
+    scene = served.scene
+    scene.take(s.ConfigurationLoaded(config(hash="h2", max_action=ceiling)))
+    scene.take(s.OperatorSpoke(0, s.Pause(service="api", comment="load test"), "ann", "socket"))
+    scene.fire()
+    (row,) = await served.get("/api/v1/rollbacks")
+    assert (row["action"], row["would"]) == (ceiling, "ask" if ceiling == "shadow" else None)
+
+
+async def test_a_resolution_is_in_the_list(served: Served) -> None:
+    scene = served.scene
+    life = scene.fire()
+    scene.run_step(life, status=1)
+    scene.take(s.OperatorSpoke(0, s.Resolve(life, "by hand", "fine"), "ann", "socket"))
+    (row,) = await served.get("/api/v1/rollbacks")
+    assert row["resolution"]["by"] == "ann"
+
+
+async def test_a_wrong_path_is_told_the_right_ones(served: Served) -> None:
+    status, kind, text = await served.problem("/api/v1/nothing")
+    assert (status, kind) == (404, "not_found")
+    for path in ("/-/ready", "/metrics", "/api/v1/rollbacks/{id}/report", "/api/v1/triggers"):
+        assert path in text.split(", ")
 
 
 async def test_open_ones_come_first(served: Served) -> None:

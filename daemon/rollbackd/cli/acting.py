@@ -134,7 +134,7 @@ def pause(
 @click.command()
 @_service
 @_trigger
-@options.comment_needed
+@options.comment
 @options.acts
 def unpause(daemon: Daemon, service: str | None, trigger: str | None, comment: str) -> None:
     """Act automatically again; windows count from now."""

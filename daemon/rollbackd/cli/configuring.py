@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from rollbackd.cli.text import count, visible
 
 if TYPE_CHECKING:
     from rollbackd.cli.client import Daemon
-    from rollbackd.config import Problem
+    from rollbackd.config import Checked, Problem
 
 
 @click.command()
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
 )
 def check(paths: Sequence[Path], strict: bool, form: str) -> int:
     """Every error of every file, as FILE:LINE:COL: KEY: what; what to do."""
-    from rollbackd.config import check_paths
+    from rollbackd.config import examine
 
-    problems = check_paths(paths or [_default()])
+    named = paths or [_default()]
+    checked = examine(named)
+    problems = [*checked.problems, *_nothing_watched(checked, str(named[0]))]
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
     if form == "json":
@@ -42,7 +45,7 @@ def check(paths: Sequence[Path], strict: bool, form: str) -> int:
     else:
         for problem in problems:
             click.echo(_github(problem) if form == "github" else _text(problem))
-        click.echo(summary(errors, warnings, len({problem.file for problem in problems})))
+        click.echo(summary(errors, warnings, len({problem.file for problem in problems}), checked))
     if errors:
         return Exit.NO
     return Exit.WARNINGS if warnings and strict else Exit.YES
@@ -55,11 +58,27 @@ def _default() -> Path:
     raise click.UsageError(f"there is no rollbackd.yml here and no {where.CONFIG}; name a PATH")
 
 
-def summary(errors: int, warnings: int, files: int) -> str:
-    """`files`: those with problems."""
+def _nothing_watched(checked: Checked, path: str) -> list[Problem]:
+    """A daemon without triggers looks well and guards nothing."""
+    from rollbackd.config import Problem
+
+    if checked.triggers or not checked.whole or any(each.severity == "error" for each in checked.problems):
+        return []
+    what, remedy = (
+        "NO TRIGGER was read: nothing is watched",
+        "name the files of triggers, or correct the PATH",
+    )
+    return [Problem(path, 1, 1, "triggers", what, remedy, "warning")]
+
+
+def summary(errors: int, warnings: int, files: int, checked: Checked) -> str:
+    """`files`: those with problems. What was read is said where all of it could be."""
+    read = f"{count(checked.triggers, 'trigger')} and {count(checked.plans, 'plan')} in "
+    read += count(checked.files, "file")
     if not files:
-        return "no errors, no warnings"
-    return f"{count(errors, 'error')}, {count(warnings, 'warning')} in {count(files, 'file')}"
+        return f"no errors, no warnings: {read}"
+    found = f"{count(errors, 'error')}, {count(warnings, 'warning')} in {count(files, 'file')}"
+    return found if errors else f"{found}; read: {read}"
 
 
 def _text(problem: Problem) -> str:
@@ -93,7 +112,8 @@ def reload(daemon: Daemon) -> int:
         document = None
     data = document.get("data", document) if isinstance(document, dict) else None
     if answer.status == 200 and isinstance(data, dict) and "hash" in data:
-        click.echo(visible(data["hash"]))
+        name = visible(data["hash"])
+        click.echo(f"configuration {name} is in force" if sys.stdout.isatty() else name)
         return Exit.YES
     refusal = daemon.refusal(answer)
     if answer.status != 400:

@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from rollbackd.cli import output
-from rollbackd.cli.overview import COLOURS, GLYPHS, sla, state
+from rollbackd.cli import steps as step_views
+from rollbackd.cli.overview import COLOURS, GLYPHS, Overview, action, needs, sla, state
 from rollbackd.cli.text import Doc, clock, labels, moment, span, until, visible
 from rollbackd.core.state import End
+from rollbackd.core.wording import value
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 ENDS: frozenset[str] = frozenset(get_args(End))
-STEPS = {"done": "green", "failed": "bold red", "running": "cyan", "to_come": "dim", "not_run": "dim"}
 BAR = 40
+NEWEST = 5  # lines of the timeline, on a screen that is watched
 
 
 def over(life: Doc) -> bool:
@@ -36,45 +38,94 @@ def timeline_line(entry: Doc) -> str:
     return f"{clock(entry['at'])} {visible(entry['text'])}{actor}{comment}"
 
 
-def render(life: Doc, now: datetime, most: int | None = None) -> RenderableType:
-    """`most`: so many lines of the timeline, the newest."""
+def render(life: Doc, now: datetime) -> RenderableType:
+    """The whole of it."""
     from rich.console import Group
 
-    parts: list[RenderableType] = [_head(life, now)]
     steps = life.get("steps") or []
+    parts: list[RenderableType] = [_title(life), _grid(_facts(life, now))]
     if steps:
-        parts += ["", _phases(life, steps, now), "", _steps(steps, life, now)]
+        parts += ["", _phases(life, steps, now), "", step_views.table(steps, life, now)]
+        parts += step_views.last_words(steps, life)
     if life.get("firings"):
         parts += ["", _firings(life["firings"])]
     if life.get("checks"):
         parts += ["", _checks(life["checks"])]
     timeline = life.get("timeline") or []
     if timeline:
-        table = output.table("timeline")
-        table.show_header = False
-        table.add_column()
-        shown = timeline if most is None else timeline[-most:]
-        for entry in shown:
-            output.row(table, [timeline_line(entry)])
-        parts += ["", table]
+        parts += ["", _timeline(timeline)]
     return Group(*parts)
 
 
-def _head(life: Doc, now: datetime) -> RenderableType:
+def glance(life: Doc, now: datetime) -> RenderableType:
+    """For a small screen that is watched: what needs someone, the state, the SLA, the steps; the rest
+    where there is room."""
     from rich.console import Group
+
+    steps = life.get("steps") or []
+    wanted = [
+        output.note(f"! {step_views.cut(visible(said), 240)}", "bold yellow") for said in _needs(life, now)
+    ]
+    parts: list[RenderableType] = [
+        *wanted[:3],
+        _title(life).append("  ").append_text(_against_sla(life, now)),
+    ]
+    if steps:
+        parts += ["", step_views.small(steps, life, now), *step_views.last_words(steps, life)]
+    if life.get("timeline"):
+        parts += ["", _timeline(life["timeline"][-NEWEST:])]
+    if steps:
+        parts += ["", _phases(life, steps, now)]
+    if life.get("firings"):
+        parts += ["", _firings(life["firings"])]
+    if life.get("checks"):
+        parts += ["", _checks(life["checks"])]
+    return Group(*parts, "", _grid(_facts(life, now)))
+
+
+def _needs(life: Doc, now: datetime) -> list[str]:
+    """As `status` says it."""
+    matters = life.get("matters") or []
+    seen = Overview([life], [], [], [], matters, "", now)
+    return [f"{need.what}: {need.todo}" for need in needs(seen) if not need.done]
+
+
+def _title(life: Doc) -> Text:
+    return output.note(visible(life["id"]) + "  ", "bold").append_text(state(life["state"]))
+
+
+def _against_sla(life: Doc, now: datetime) -> Text:
+    deadline = (life.get("sla") or {}).get("deadline")
+    text = sla(life, now)
+    if text.plain and deadline and not over(life):
+        text.append(f", due {until(deadline, now)}")
+    return output.note("SLA ", "dim").append_text(text) if text.plain else text
+
+
+def _grid(facts: Iterator[tuple[str, str | Text]]) -> Table:
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2, 0, 0))
-    for name, said in _facts(life, now):
+    for name, said in facts:
         if said:
             output.row(table, [output.note(name), said])
-    title = output.note(visible(life["id"]) + "  ", "bold").append_text(state(life["state"]))
-    return Group(title, table)
+    return table
+
+
+def _timeline(entries: Sequence[Doc]) -> Table:
+    table = output.table("timeline")
+    table.show_header = False
+    table.add_column()
+    for entry in entries:
+        output.row(table, [timeline_line(entry)])
+    return table
 
 
 def _facts(life: Doc, now: datetime) -> Iterator[tuple[str, str | Text]]:
     yield "detail", visible(life.get("detail") or "")
-    for name in ("parked", "held", "waits_for"):
+    parked = life.get("parked") or {}
+    yield "parked", _said({name: said for name, said in parked.items() if name != "detail"})
+    for name in ("held", "waits_for"):
         yield name.replace("_", " "), _said(life.get(name))
     if life["state"] == "waiting_approval" and life.get("expires"):
         yield "expires", until(life["expires"], now)
@@ -89,18 +140,29 @@ def _facts(life: Doc, now: datetime) -> Iterator[tuple[str, str | Text]]:
     yield "owner", visible(life.get("owner") or "")
     yield "by", visible(life.get("by") or "")
     yield "reason", visible(life.get("reason") or "")
-    yield "action", visible(life.get("action") or "")
+    yield "action", action(life)
     for lowering in life.get("lowered_by") or []:
+        if life.get("action") == "shadow" and lowering.get("reason") == "max_action":
+            continue
         why = lowering.get("detail") or lowering.get("reason") or ""
         yield "lowered", f"to {visible(lowering.get('to') or '?')}: {visible(why)}"
-    for name in ("approval", "abort", "resolution", "verification"):
+    for name in ("approval", "abort", "resolution"):
         yield name, _said(life.get(name))
+    yield "verification", _proof(life, now)
     yield "decided", clock(life.get("decided"))
     yield "began", clock(life.get("began"))
     yield "verified", clock(life.get("verified"))
     yield "ended", clock(life.get("ended"))
     yield "SLA", sla(life, now)
     yield "revision", visible(life.get("revision") or "")
+
+
+def _proof(life: Doc, now: datetime) -> str:
+    found = life.get("verification") or {}
+    if over(life) or not found.get("deadline"):
+        return _said(found)
+    rest = _said({name: value for name, value in found.items() if name != "deadline"})
+    return f"proof wanted by {until(found['deadline'], now)}" + (f", {rest}" if rest else "")
 
 
 def _said(found: Any) -> str:
@@ -161,25 +223,6 @@ def _bar(spent: tuple[float, float] | None, target: float | None, whole: float |
     return output.note("".join(cells), "bold red" if late else "cyan")
 
 
-def _steps(steps: Sequence[Doc], life: Doc, now: datetime) -> Table:
-    table = output.table("steps", "phase", "step", "state", "began", "took", "attempts", "detail")
-    for step in steps:
-        began, ended = moment(step.get("began")), moment(step.get("ended")) or moment(life.get("ended"))
-        by = f" by {visible(step['by'])}" if step.get("by") not in (None, "", "run") else ""
-        late = " OVERDUE" if step.get("overdue") else ""
-        cells: output.Cells = [
-            visible(step["phase"]),
-            visible(step["step"]),
-            output.note(visible(step["state"]) + by + late, STEPS.get(step["state"], "yellow")),
-            clock(step.get("began")),
-            span(((ended or now) - began).total_seconds()) if began else "",
-            visible(step.get("attempts") or ""),
-            visible(step.get("detail") or ""),
-        ]
-        output.row(table, cells)
-    return table
-
-
 def _firings(found: Sequence[Doc]) -> Table:
     table = output.table("fired", "trigger", "subject", "value", "limit", "streak", "windows")
     for firing in found:
@@ -187,7 +230,8 @@ def _firings(found: Sequence[Doc]) -> Table:
         for window in firing.get("windows") or []:
             strip.append(GLYPHS.get(window.get("verdict"), "?"), COLOURS.get(window.get("verdict"), ""))
         cells = [visible(firing.get("trigger") or ""), labels(firing.get("labels") or {})]
-        cells += [visible(firing.get(name, "")) for name in ("value", "limit", "streak")]
+        cells.append(visible(value(str(firing.get("value", "")))))
+        cells += [visible(firing.get(name, "")) for name in ("limit", "streak")]
         output.row(table, [*cells, strip], "dim" if firing.get("left") else None)
     return table
 

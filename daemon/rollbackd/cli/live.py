@@ -39,7 +39,7 @@ def screen(poll: Poll[T], where: str, draw: Callable[[T], RenderableType], done:
         reading = poll.newest()
         while True:
             head = banner(reading, where, time.monotonic())
-            view.update(Group(head, "", draw(reading.data)), refresh=True)
+            view.update(output.Screen(Group(head, draw(reading.data))), refresh=True)
             if done(reading.data):
                 return reading.data
             reading = poll.newer(reading.number, REFRESH)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
     from rich.text import Text
 
@@ -40,6 +40,28 @@ def show(found: RenderableType) -> None:
     with printer.capture() as capture:
         printer.print(found)
     click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+class Screen:
+    """What fits on the terminal, and how much does not."""
+
+    def __init__(self, found: RenderableType) -> None:
+        self.found = found
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.segment import Segment
+
+        lines = console.render_lines(self.found, options.update(height=None), pad=False)
+        height = options.height or options.max_height
+        more = len(lines) - height
+        shown = lines if more <= 0 else lines[: height - 1]
+        for at, line in enumerate(shown):
+            if at:
+                yield Segment.line()
+            yield from line
+        if more > 0:
+            yield Segment.line()
+            yield note(f"… {more + 1} lines more")
 
 
 def note(text: str, style: str = "dim") -> Text:

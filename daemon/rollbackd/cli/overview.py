@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollbackd.cli import output
 from rollbackd.cli.client import Daemon
-from rollbackd.cli.text import Doc, clock, labels, moment, span, until, visible
+from rollbackd.cli.text import Doc, clock, labels, moment, span, until, visible, with_distance
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -104,12 +104,15 @@ def needs(seen: Overview) -> list[Need]:
     """Open matters and rollbacks that wait for a person; those that nobody has taken first."""
     found = [Need(reason, "see the daemon's log") for reason in seen.not_ready.splitlines()]
     paged = set()
+    going = {life["id"] for life in seen.rollbacks if life["state"] == "held" and life.get("approval")}
     for matter in seen.matters:
+        if matter.get("life") in going and matter.get("cause") in ("approval", "veto"):
+            continue  # answered: what it needs is told below
         paged.add(matter.get("life"))
         acked = matter.get("acked")
         by = acked.get("by", "somebody") if isinstance(acked, dict) else "somebody"
         first = str(matter.get("text") or "").strip().partition("\n")[0]
-        todo = first or f"`rollbackd ack {matter.get('key')}`"
+        todo = with_distance(first, seen.now) or f"`rollbackd ack {matter.get('key')}`"
         done = f"acknowledged by {by}" if acked else ""
         found.append(Need(str(matter.get("title") or matter.get("key")), todo, done))
     for life in seen.rollbacks:
@@ -133,7 +136,8 @@ def _life_needs(life: Doc, now: datetime) -> Iterator[Need]:
             todo = f"{life.get('detail') or 'look'}; `rollbackd show {name}`"
             yield Need(f"{life['plan']}: parked ({name})", todo)
         case "held":
-            yield Need(f"{life['plan']}: held ({name})", f"`rollbackd resume {name}` goes on")
+            approved = "approved and held" if life.get("approval") else "held"
+            yield Need(f"{life['plan']}: {approved} ({name})", f"`rollbackd resume {name}` goes on")
 
 
 def render(seen: Overview, strips: Strips) -> RenderableType:
@@ -142,8 +146,12 @@ def render(seen: Overview, strips: Strips) -> RenderableType:
     found = needs(seen)
     first = _needs_table(found) if found else output.note("nothing needs you", "green")
     parts: list[RenderableType] = [first]
-    if seen.rollbacks:
-        parts += ["", rollbacks_table(seen.rollbacks, seen.now)]
+    going = [life for life in seen.rollbacks if not life.get("ended")]
+    ended = [life for life in seen.rollbacks if life.get("ended")][:MOST_ENDED]
+    if going:
+        parts += ["", rollbacks_table(going, seen.now), *details(going)]
+    if ended:
+        parts += ["", *ended_lines(ended, seen.now)]
     if seen.rollouts:
         parts += ["", rollouts_table(seen.rollouts, seen.now)]
     if seen.pauses:
@@ -162,24 +170,50 @@ def _needs_table(found: Sequence[Need]) -> Table:
 
 
 def rollbacks_table(found: Iterable[Doc], now: datetime) -> Table:
-    columns = ("id", "state", "trigger", "subjects", "action", "since", "SLA", "detail")
-    table = output.table("rollbacks", *columns)
-    listed = list(found)
-    ended = [life for life in listed if life.get("ended")][:MOST_ENDED]
-    for life in [*(life for life in listed if not life.get("ended")), *ended]:
+    table = output.table("rollbacks", "id", "state", "trigger", "subjects", "action", "since", "SLA")
+    for life in found:
         began = life.get("began") or life.get("decided")
         cells: output.Cells = [
             visible(life["id"]),
             state(life["state"]),
             visible(life.get("trigger") or f"by {life.get('by') or 'hand'}"),
             " ".join(labels(subject) for subject in (life.get("subjects") or [])[:3]),
-            visible(life.get("action") or ""),
-            until(life.get("ended") or began, now) if began or life.get("ended") else "",
+            action(life),
+            until(began, now) if began else "",
             sla(life, now),
-            visible(life.get("detail") or ""),
         ]
         output.row(table, cells)
     return table
+
+
+def details(found: Iterable[Doc]) -> Iterator[Text]:
+    """Sentences need the whole width."""
+    for life in found:
+        if life.get("detail"):
+            yield output.note(f"{visible(life['id'])}: {visible(life['detail'])}", "")
+
+
+def ended_lines(found: Sequence[Doc], now: datetime) -> Iterator[Text]:
+    """One line a rollback, cut where the screen ends."""
+    yield output.note("ENDED ROLLBACKS", "bold")
+    for life in found:
+        line = output.note(visible(life["id"]) + "  ", "").append_text(state(life["state"]))
+        line.append(f"  {until(life.get('ended'), now)}")
+        by = (life.get("resolution") or {}).get("by")
+        said = [f"resolved by {by}" if by else "", "", str(life.get("detail") or "")]
+        if life.get("action") == "shadow":
+            said[1] = action(life)
+        elif moment(life.get("decided")) is not None:
+            said[1] = sla(life, now).plain
+        line.append("".join(f"  {visible(each)}" for each in said if each))
+        line.no_wrap, line.overflow = True, "ellipsis"
+        yield line
+
+
+def action(life: Doc) -> str:
+    """What it does; in shadow, what it would have done."""
+    would = f" (would: {visible(life['would'])})" if life.get("would") else ""
+    return visible(life.get("action") or "") + would
 
 
 def state(name: str) -> Text:
@@ -204,7 +238,8 @@ def rollouts_table(found: Iterable[Doc], now: datetime) -> Table:
         versions = f"{visible(rollout.get('previous') or '?')} → {visible(rollout.get('next') or '?')}"
         cells = [visible(rollout.get(name) or "") for name in ("id", "plan", "state")]
         cells += [versions, clock(rollout.get("began"))]
-        output.row(table, [*cells, until(rollout.get("until"), now), visible(rollout.get("by") or "")])
+        end = until(rollout.get("until"), now) if rollout.get("state") in (None, "open") else ""
+        output.row(table, [*cells, end, visible(rollout.get("by") or "")])
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -62,8 +63,24 @@ def until(said: object, now: datetime) -> str:
         return visible(said)
     left = (found - now).total_seconds()
     form = "%H:%M:%SZ" if abs(left) < 86400 else "%Y-%m-%d %H:%M:%SZ"
-    distance = f"in {span(left)}" if left >= 0 else f"{span(-left)} ago"
-    return f"{found.astimezone(UTC).strftime(form)} ({distance})"
+    return f"{found.astimezone(UTC).strftime(form)} ({_distance(left)})"
+
+
+def _distance(left: float) -> str:
+    return f"in {span(left)}" if left >= 0 else f"{span(-left)} ago"
+
+
+_MOMENT = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\b")
+
+
+def with_distance(text: str, now: datetime) -> str:
+    """`… by 2026-01-31 12:30:00 UTC (in 4m10s): …`: each moment of a sentence, also from now."""
+
+    def told(match: re.Match[str]) -> str:
+        found = moment(match[0].removesuffix(" UTC"))
+        return match[0] if found is None else f"{match[0]} ({_distance((found - now).total_seconds())})"
+
+    return _MOMENT.sub(told, text)
 
 
 def count(number: int, noun: str) -> str:

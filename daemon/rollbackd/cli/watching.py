@@ -91,7 +91,7 @@ def follow(
     """Until `done`; returns it as it is then. `quiet`: nothing is shown but that the daemon went away.
     Unreachable: it stayed away for longer than `patience` (seconds; None: for ever)."""
     from rollbackd.cli import live
-    from rollbackd.cli.life import render
+    from rollbackd.cli.life import glance
     from rollbackd.cli.poll import Poll
 
     name = str(life["id"])
@@ -104,7 +104,7 @@ def follow(
         if quiet:
             return next(seen for seen in live.silent(poll) if done(seen))
         if live.on_terminal():
-            return live.screen(poll, daemon.where, lambda seen: render(seen, daemon.now, 12), done)
+            return live.screen(poll, daemon.where, lambda seen: glance(seen, daemon.now), done)
         return next(seen for seen in live.lines(poll, _timeline) if done(seen))
 
 

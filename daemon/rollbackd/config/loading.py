@@ -1,4 +1,4 @@
-"""`load` for the daemon, `check_paths` for people."""
+"""`load` for the daemon, `examine` for people."""
 
 from __future__ import annotations
 
@@ -103,11 +103,29 @@ def _core(bundle: Bundle, settings: InstanceModel) -> Config:
     return msgspec.structs.replace(config, hash=hashlib.sha256(encoded).hexdigest())
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was read: files, and the triggers and plans that could be understood. `whole`: there was a
+    rollbackd.yml among them, so what it does not name is not there."""
+
+    problems: list[Problem]
+    files: int
+    triggers: int
+    plans: int
+    whole: bool
+
+
 def check_paths(paths: Iterable[Path | str]) -> list[Problem]:
+    """The problems that `examine` finds."""
+    return examine(paths).problems
+
+
+def examine(paths: Iterable[Path | str]) -> Checked:
     """Every problem of the files, and of what they name. A path is a rollbackd.yml, a file of triggers, a
     plan.yml, or a folder: its rollbackd.yml, or else every file of ours below it. Without a rollbackd.yml,
     names are not looked up: what would define them may be elsewhere."""
     problems: list[Problem] = []
+    bundles: list[Bundle] = []
     loose = Bundle()
     judged: set[str] = set()
     pending: list[Document] = []
@@ -117,7 +135,7 @@ def check_paths(paths: Iterable[Path | str]) -> list[Problem]:
             if _kind(document) == "instance":
                 bundle = gather(document.path, document.shown)
                 judge(bundle)
-                problems += bundle.problems()
+                bundles.append(bundle)
                 judged |= {_real(each) for each in bundle.documents()}
             else:
                 pending.append(document)
@@ -127,7 +145,14 @@ def check_paths(paths: Iterable[Path | str]) -> list[Problem]:
         judged.add(_real(document))
         _sort_in(loose, document, problems)
     judge(loose)
-    return in_order(problems + loose.problems())
+    bundles.append(loose)
+    return Checked(
+        in_order(problems + [problem for bundle in bundles for problem in bundle.problems()]),
+        files=len({_real(document) for bundle in bundles for document in bundle.documents()}),
+        triggers=sum(len(bundle.triggers) for bundle in bundles),
+        plans=sum(len(bundle.plans) for bundle in bundles),
+        whole=len(bundles) > 1,
+    )
 
 
 def _real(document: Document) -> str:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from rollbackd.config.yaml_source import Document, Loc
     from rollbackd.core.model import Ms, Trigger
 
-"""By the plan's level (rule S1)."""
-
 
 class ReadPlan(NamedTuple):
     """A plan whose own values are sound; `hash` names its folder as it is now."""

@@ -181,7 +181,8 @@ def _open(turn: Turn, plan: Plan, fired: list[tuple[Trigger, Firing]]) -> None:
         standing, why = standing_action(turn, trigger)
         if ACTIONS.index(standing) < ACTIONS.index(action):
             action, chosen, lowered = standing, trigger, why
-    rollout = turn.state.rollouts.get(plan.name)
+    change = turn.state.rollouts.get(plan.name)
+    rollout = open_rollout(turn.state, plan.name)
     life = next_id(turn.state, plan.name)
     turn.emit(
         e.LifeOpened(
@@ -197,8 +198,8 @@ def _open(turn: Turn, plan: Plan, fired: list[tuple[Trigger, Firing]]) -> None:
             firings=tuple(found for _, found in fired),
             reason="; ".join(wording.reading(found) for _, found in fired[:3]),
             rollout=rollout.id if rollout is not None else None,
-            previous=rollout.previous if rollout is not None else None,
-            next=rollout.next if rollout is not None else None,
+            previous=change.previous if change is not None else None,
+            next=change.next if change is not None else None,
         )
     )
     for _, found in fired:

@@ -45,7 +45,7 @@ def _known(turn: Turn, service: str | None, trigger: str | None) -> None:
 def unpause(turn: Turn, verb: s.Unpause) -> str:
     what = verb.service or verb.trigger or "everything"
     if not any((p.service, p.trigger) == (verb.service, verb.trigger) for p in turn.state.pauses):
-        return f"{what} is not paused" if what != "everything" else "there is no pause of everything"
+        return f"{what} is not paused" if turn.state.pauses else "nothing is paused"
     end_pause(turn, verb.service, verb.trigger, verb.comment)
     return f"{what} acts again; windows count from now"
 

@@ -9,14 +9,16 @@ from rollbackd.core.notation import about
 from rollbackd.core.state import AUTOMATIC
 from rollbackd.core.wording import moment
 from rollbackd.report.escape import block, cell, code, prose
-from rollbackd.report.timeline import unsettled
+from rollbackd.report.runs import never_ordered, runs, unsettled
 from rollbackd.report.words import at, elapsed, fact, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rollbackd.core.model import Ms
     from rollbackd.core.record import Recorded
     from rollbackd.core.state import Life
+    from rollbackd.report.runs import Run
 
 
 def execution(life: Life, events: list[Recorded]) -> Iterator[str]:
@@ -34,7 +36,7 @@ def execution(life: Life, events: list[Recorded]) -> Iterator[str]:
     yield fact("Manual intervention", _intervention(life, events))
     yield fact("SLA compliance", _compliance(life))
     if life.began is not None:
-        yield from _phases(life, unsettled(life, events))
+        yield from _phases(life, runs(life.id, events))
     yield from _checks(life)
     yield from _outputs(life, events)
 
@@ -92,7 +94,8 @@ def _compliance(life: Life) -> str:
     return f"yes ({about(plan.sla - took)} to spare, {target} of {about(plan.target)})"
 
 
-def _phases(life: Life, loose: dict[str, str]) -> Iterator[str]:
+def _phases(life: Life, known: dict[str, Run]) -> Iterator[str]:
+    loose = unsettled(life, known)
     behind = {record.step: record for record in life.steps}
     yield "\n| phase | step | result | by | began | took | attempts | detail |"
     yield "|---|---|---|---|---|---|---|---|"
@@ -106,13 +109,19 @@ def _phases(life: Life, loose: dict[str, str]) -> Iterator[str]:
             )
         elif life.current is not None and life.current.step == step.name:
             current = life.current
+            run = known.get(step.name)
             yield (
                 f"{left}| {plain(current.stage)} | – | {moment(current.began)} "
-                f"| – | {current.attempt} | {prose(current.detail)} |"
+                f"| {_took(current.began, run)} | {current.attempt} | {prose(current.detail)} |"
+            )
+        elif step.name in loose:
+            run = loose[step.name]
+            yield (
+                f"{left}| {plain(run.fate())} | – | {moment(run.began)} "
+                f"| {_took(run.began, run)} | {run.attempts} | {prose(run.detail)} |"
             )
         else:
-            fate = "in doubt" if loose.get(step.name) == "in_doubt" else "not run"
-            yield f"{left}| {fate} | – | – | – | – | |"
+            yield f"{left}| {plain(never_ordered(life, step.name))} | – | – | – | – | |"
     for phase in life.plan.phases:
         records = [record for record in life.steps if record.phase == phase.name]
         if records:
@@ -120,6 +129,11 @@ def _phases(life: Life, loose: dict[str, str]) -> Iterator[str]:
             took = about(records[-1].ended - records[0].began)
             note = ", after verification, outside the SLA" if phase.after_verified else ""
             yield f"\nPhase {code(phase.name)} took {took}{estimate}{note}."
+
+
+def _took(began: Ms, run: Run | None) -> str:
+    """To the end of the last execution: what waits for a person's word takes no time of its own."""
+    return about(run.ended - began) if run is not None and run.ended is not None else "–"
 
 
 def _checks(life: Life) -> Iterator[str]:

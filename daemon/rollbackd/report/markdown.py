@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from rollbackd.core.notation import about
 from rollbackd.core.sla import CONSEQUENCES
 from rollbackd.core.state import AUTOMATIC
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from rollbackd.report.timeline import Entry
 
 MOST_WINDOWS = 64
+MOST_FIRINGS = 200
+LONGEST_VALUE = 200
 
 _BLANK = "_To be filled in by a person._"
 
@@ -119,19 +123,36 @@ def _trigger(life: Life) -> Iterator[str]:
         summary = trigger.annotations.get("summary")
         if summary:
             yield fact("Meaning", prose(summary))
-    for firing in life.firings:
+    for firing in life.firings[:MOST_FIRINGS]:
         where = f" {_labels(firing)}" if firing.labels else ""
         yield fact(
-            "Metric", f"{code(firing.trigger)}{where} = {code(firing.value)} (limit {code(firing.limit)})"
+            "Metric",
+            f"{code(firing.trigger)}{where} = {code(_short(firing.value))} (limit {code(firing.limit)})",
         )
+    if len(life.firings) > MOST_FIRINGS:
+        yield f"\n{MOST_FIRINGS} of {len(life.firings)} firings are listed.\n"
     yield fact("Detection", _detection(life))
-    yield fact("Action", f"{plain(life.action)} (by rule: {plain(life.top)})")
-    for lowering in life.lowered:
-        yield fact("Lowered", f"to {plain(lowering.to)}: {prose(lowering.detail)}")
+    yield from _action(life)
     for firing in life.firings[:20]:
         yield from _windows(life, firing)
     if len(life.firings) > 20:
         yield f"\n{len(life.firings) - 20} more subjects fired."
+
+
+def _action(life: Life) -> Iterator[str]:
+    if life.action != "shadow":
+        yield fact("Action", f"{plain(life.action)} (by rule: {plain(life.top)})")
+        for lowering in life.lowered:
+            yield fact("Lowered", f"to {plain(lowering.to)}: {prose(lowering.detail)}")
+        return
+    rule, would = replace(life, lowered=()).would(), life.would()
+    why = "; ".join(low.detail for low in life.lowered if low.reason != "max_action")
+    because = f", because {prose(why)}" if why else ""
+    yield fact("Action", f"by rule: {plain(rule)}; in shadow; would have been: {plain(would)}{because}")
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= LONGEST_VALUE else value[:LONGEST_VALUE] + "…"
 
 
 def _labels(firing: Firing) -> str:
@@ -156,7 +177,7 @@ def _windows(life: Life, firing: Firing) -> Iterator[str]:
     yield "|---|---|---|---|"
     limit = str(trigger.condition.breach) if trigger is not None else firing.limit
     for seen in firing.windows[-MOST_WINDOWS:]:
-        value = cell(seen.value) if seen.value is not None else UNKNOWN
+        value = cell(_short(seen.value)) if seen.value is not None else UNKNOWN
         yield f"| {moment(seen.end)} | {plain(seen.verdict)} | {value} | {cell(limit)} |"
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from rollbackd.core.model import Ms
     from rollbackd.core.record import Recorded
-    from rollbackd.core.state import Life
 
 
 class Entry(Struct, frozen=True):
@@ -68,24 +67,6 @@ def _concerns(event: e.Event, life: str, matters: set[str], pages: set[str]) -> 
         case e.PageDelivered() | e.PageRefused():
             return mine or event.page in pages
     return mine
-
-
-def unsettled(life: Life, events: Iterable[Recorded]) -> dict[str, str]:
-    """Steps that were ordered and are neither behind nor at hand, with the last that is known of each:
-    `in_doubt`, or why nothing ran."""
-    known = {record.step for record in life.steps}
-    if life.current is not None:
-        known.add(life.current.step)
-    found: dict[str, str] = {}
-    for row in events:
-        event = row.event
-        match event:
-            case e.StepOrdered() if event.life == life.id and event.step not in known:
-                found[event.step] = "in_doubt"
-            case e.StepEnded() if event.life == life.id and event.step in found:
-                nothing_ran = event.outcome in ("refused", "unstarted")
-                found[event.step] = event.outcome if nothing_ran else "in_doubt"
-    return found
 
 
 def describe(event: e.Event) -> str:

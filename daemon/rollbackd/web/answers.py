@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 ErrorType = Literal["bad_data", "not_found", "conflict", "unavailable", "internal"]
 
@@ -21,11 +21,15 @@ SLICE = 25
 class Problem(Exception):
     """Answered as an error; `text` says what, and the remedy."""
 
-    def __init__(self, kind: ErrorType, text: str, status: int | None = None) -> None:
+    def __init__(
+        self, kind: ErrorType, text: str, status: int | None = None, *, retry_after: int | None = None
+    ) -> None:
+        """`retry_after`: seconds, where asking again may help."""
         super().__init__(text)
         self.kind = kind
         self.text = text
         self.status = status if status is not None else _STATUS[kind]
+        self.retry_after = retry_after
 
 
 _STATUS: dict[ErrorType, int] = {
@@ -37,8 +41,22 @@ _STATUS: dict[ErrorType, int] = {
 }
 
 
+HEADERS = {
+    "Server": "rollbackd",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""Of every answer."""
+
+
 def success(data: object) -> web.Response:
     return _json(msgspec.json.encode({"status": "success", "data": data}))
+
+
+async def made(make: Callable[[], object]) -> web.Response:
+    """What `make` returns, made and encoded off the loop: it may be big. It reads frozen values only."""
+    return await asyncio.to_thread(lambda: success(make()))
 
 
 async def listed(items: Iterable[object]) -> web.Response:
@@ -53,7 +71,10 @@ async def listed(items: Iterable[object]) -> web.Response:
 
 def failure(problem: Problem) -> web.Response:
     body = {"status": "error", "errorType": problem.kind, "error": problem.text}
-    return _json(msgspec.json.encode(body), problem.status)
+    response = _json(msgspec.json.encode(body), problem.status)
+    if problem.retry_after is not None:
+        response.headers["Retry-After"] = str(problem.retry_after)
+    return response
 
 
 def _json(body: bytes, status: int = HTTPStatus.OK) -> web.Response:

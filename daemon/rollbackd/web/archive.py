@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ class Archive:
         """The life and its rows; raises Problem."""
         name = resolve(self._daemon.state, target)
         rows = await self._daemon.life(name)
-        life = self._daemon.state.lives.get(name) or _fold(rows, name)
+        life = self._daemon.state.lives.get(name) or await asyncio.to_thread(_fold, rows, name)
         if life is None:
             raise Problem("not_found", f"the events of {target} are no longer kept")
         return life, rows
@@ -46,7 +47,7 @@ class Archive:
         if name in self._kept:
             self._kept.move_to_end(name)
             return self._kept[name]
-        life = _fold(await self._daemon.life(name), name)
+        life = await asyncio.to_thread(_fold, await self._daemon.life(name), name)
         if life is not None and name not in self._daemon.state.lives:
             self._kept[name] = life
             if len(self._kept) > MOST_KEPT:

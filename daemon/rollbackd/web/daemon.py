@@ -41,7 +41,7 @@ class Daemon(Protocol):
     def build(self) -> dict[str, str]: ...
 
     def config_text(self) -> str:
-        """The configuration in force, without secrets."""
+        """The configuration in force, without secrets (see `redacted`). Any thread may ask."""
         ...
 
     def ready(self) -> list[str]:

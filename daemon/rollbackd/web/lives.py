@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rollbackd.core import sla
-from rollbackd.report import timeline, unsettled
+from rollbackd.report import never_ordered, runs, timeline, unsettled
 from rollbackd.web.views import matters, rfc3339, rollout
 
 if TYPE_CHECKING:
     from rollbackd.core.model import Ms
     from rollbackd.core.record import Recorded
-    from rollbackd.core.state import Firing, Life, State
+    from rollbackd.core.state import Current, Firing, Life, State, StepRecord
+    from rollbackd.report import Run
 
     Json = dict[str, Any]
 
@@ -26,6 +27,7 @@ def rollback(life: Life) -> Json:
         "trigger": life.trigger or None,
         "subjects": _subjects(life),
         "action": life.action,
+        "would": life.would() if life.action == "shadow" else None,
         "lowered_by": [{"reason": low.reason, "to": low.to, "detail": low.detail} for low in life.lowered],
         "opened": rfc3339(life.opened),
         "began": rfc3339(life.began),
@@ -52,6 +54,15 @@ def rollback(life: Life) -> Json:
             "detail": life.parked.detail,
             "at": rfc3339(life.parked.at),
         },
+        "approval": None
+        if life.approval is None
+        else {
+            "by": life.approval.by,
+            "channel": life.approval.channel,
+            "at": rfc3339(life.approval.at),
+            "reasons": life.approval.reasons,
+        },
+        "resolution": _resolution(life),
         "detail": life.end_detail or (life.parked.detail if life.parked is not None else ""),
     }
 
@@ -67,11 +78,14 @@ def _subjects(life: Life) -> list[dict[str, str]]:
 
 
 MOST_SUBJECTS = 200
+MOST_ENTRIES = 2_000
+LONGEST_VALUE = 200
 
 
 def in_full(life: Life, state: State, rows: list[Recorded]) -> Json:
     """Everything about one life; `rows` are those of the journal."""
     change = state.rollouts.get(life.plan.name)
+    entries = timeline(life.id, rows)
     return {
         **rollback(life),
         "summary": life.plan.summary,
@@ -87,20 +101,12 @@ def in_full(life: Life, state: State, rows: list[Recorded]) -> Json:
         if life.rollout
         else None,
         "firings": [_firing(firing) for firing in life.firings[:MOST_SUBJECTS]],
+        "firing_count": len(life.firings),
         "checks": [_check(slot, life) for slot in life.checks],
-        "steps": _steps(life, unsettled(life, rows)),
+        "steps": _steps(life, runs(life.id, rows)),
         "verification": _verification(life),
-        "approval": None
-        if life.approval is None
-        else {
-            "by": life.approval.by,
-            "channel": life.approval.channel,
-            "at": rfc3339(life.approval.at),
-            "reasons": life.approval.reasons,
-        },
         "abort": life.abort,
         "cleanup_failed": life.cleanup_failed,
-        "resolution": _resolution(life),
         "matters": [found for found in matters(state) if found["life"] == life.id],
         "timeline": [
             {
@@ -112,8 +118,9 @@ def in_full(life: Life, state: State, rows: list[Recorded]) -> Json:
                 "channel": entry.channel,
                 "comment": entry.comment,
             }
-            for entry in timeline(life.id, rows)
+            for entry in entries[-MOST_ENTRIES:]
         ],
+        "timeline_count": len(entries),
     }
 
 
@@ -121,17 +128,21 @@ def _firing(firing: Firing) -> Json:
     return {
         "trigger": firing.trigger,
         "labels": firing.labels,
-        "value": firing.value,
+        "value": _short(firing.value),
         "limit": firing.limit,
         "began": rfc3339(firing.began),
         "end": rfc3339(firing.end),
         "streak": firing.streak,
         "left": firing.left,
         "windows": [
-            {"end": rfc3339(seen.end), "verdict": seen.verdict, "value": seen.value}
+            {"end": rfc3339(seen.end), "verdict": seen.verdict, "value": _short(seen.value)}
             for seen in firing.windows
         ],
     }
+
+
+def _short(text: str | None) -> str | None:
+    return text if text is None or len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
 
 
 def _check(slot: str, life: Life) -> Json:
@@ -147,47 +158,89 @@ def _check(slot: str, life: Life) -> Json:
     }
 
 
-def _steps(life: Life, loose: dict[str, str]) -> list[Json]:
-    """Every step of the plan in its order: what is behind, at hand and to come."""
+def _steps(life: Life, known: dict[str, Run]) -> list[Json]:
+    """Every step of the plan in its order: what is behind, at hand, in doubt, to come and not run."""
     behind = {record.step: record for record in life.steps}
+    loose, current = unsettled(life, known), life.current
     rows: list[Json] = []
     for phase, step in life.plan.steps():
         row: Json = {"phase": phase.name, "step": step.name, "after_verified": phase.after_verified}
-        record, current = behind.get(step.name), life.current
+        record, run = behind.get(step.name), known.get(step.name)
         if record is not None:
-            row.update(
-                state=record.result,
-                by=record.by,
-                attempts=record.attempts,
-                executions=record.executions,
-                detail=record.detail,
-                **_times(record.began, record.ended),
-            )
+            row |= _settled(record)
         elif current is not None and current.step == step.name:
-            row.update(
-                state=current.stage,
-                by=None,
-                attempts=current.attempt,
-                executions=current.ran,
-                detail=current.detail,
-                overdue=current.overdue,
-                **_times(current.began, None),
-            )
+            row |= _at_hand(current, run)
+        elif step.name in loose:
+            row |= _loose(loose[step.name])
         else:
-            row.update(
-                state=loose.get(step.name) or ("not_run" if life.ended is not None else "to_come"),
-                by=None,
-                attempts=0,
-                executions=(),
-                detail="",
-                **_times(None, None),
-            )
+            row |= _step(never_ordered(life, step.name))
+        row["said"] = "" if run is None else shortened(run.said)
         rows.append(row)
     return rows
 
 
-def _times(began: Ms | None, ended: Ms | None) -> Json:
-    return {"began": rfc3339(began), "ended": rfc3339(ended)}
+def _settled(record: StepRecord) -> Json:
+    return _step(
+        record.result,
+        by=record.by,
+        attempts=record.attempts,
+        executions=record.executions,
+        detail=record.detail,
+        began=record.began,
+        ended=record.ended,
+    )
+
+
+def _at_hand(current: Current, run: Run | None) -> Json:
+    """A step in doubt ended with its last execution: what a person takes to look is not its time."""
+    found = _step(
+        current.stage,
+        attempts=current.attempt,
+        executions=current.ran,
+        detail=current.detail,
+        began=current.began,
+        ended=run.ended if run is not None and current.stage == "doubtful" else None,
+    )
+    return {**found, "overdue": current.overdue}
+
+
+def _loose(run: Run) -> Json:
+    return _step(
+        run.fate(),
+        attempts=run.attempts,
+        executions=run.executions,
+        detail=run.detail,
+        began=run.began,
+        ended=run.ended,
+    )
+
+
+def _step(
+    state: str,
+    *,
+    by: str | None = None,
+    attempts: int = 0,
+    executions: tuple[int, ...] = (),
+    detail: str = "",
+    began: Ms | None = None,
+    ended: Ms | None = None,
+) -> Json:
+    return {
+        "state": state,
+        "by": by,
+        "attempts": attempts,
+        "executions": executions,
+        "detail": detail,
+        "began": rfc3339(began),
+        "ended": rfc3339(ended),
+    }
+
+
+MOST_SAID = 500
+
+
+def shortened(line: str) -> str:
+    return line if len(line) <= MOST_SAID else f"{line[:MOST_SAID]}…"
 
 
 def _verification(life: Life) -> Json | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -9,14 +10,17 @@ from aiohttp import web
 from rollbackd.metrics import CONTENT_TYPE
 from rollbackd.report import markdown
 from rollbackd.web import lives, views
-from rollbackd.web.answers import Problem, listed, success
+from rollbackd.web.answers import Problem, listed, made, success
 from rollbackd.web.archive import Archive
+from rollbackd.web.gate import Gate
 
 if TYPE_CHECKING:
     from rollbackd.metrics import Metrics
     from rollbackd.web.daemon import Daemon
 
 MOST_ENDED = 500
+LONGEST_REPORT = 1 << 20
+"""bytes"""
 
 
 class Reading:
@@ -26,6 +30,7 @@ class Reading:
         self._daemon = daemon
         self._metrics = metrics
         self._archive = Archive(daemon)
+        self._gate = Gate()
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -60,7 +65,7 @@ class Reading:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
     async def triggers(self, _request: web.Request) -> web.Response:
-        return await listed(views.triggers(self._daemon.state, self._daemon.soft))
+        return await self._gate.run(lambda: listed(views.triggers(self._daemon.state, self._daemon.soft)))
 
     async def plans(self, _request: web.Request) -> web.Response:
         return await listed(views.plans(self._daemon.state))
@@ -69,16 +74,29 @@ class Reading:
         return await listed(views.rollouts(self._daemon.state))
 
     async def rollbacks(self, request: web.Request) -> web.Response:
-        found = await self._archive.lives(_limit(request))
-        return await listed(lives.rollback(life) for life in found)
+        limit = _limit(request)
+
+        async def answer() -> web.Response:
+            found = await self._archive.lives(limit)
+            return await made(lambda: [lives.rollback(life) for life in found])
+
+        return await self._gate.run(answer)
 
     async def rollback(self, request: web.Request) -> web.Response:
-        life, rows = await self._archive.find(request.match_info["id"])
-        return success(lives.in_full(life, self._daemon.state, rows))
+        async def answer() -> web.Response:
+            life, rows = await self._archive.find(request.match_info["id"])
+            state = self._daemon.state
+            return await made(lambda: lives.in_full(life, state, rows))
+
+        return await self._gate.run(answer)
 
     async def report(self, request: web.Request) -> web.Response:
-        life, rows = await self._archive.find(request.match_info["id"])
-        return web.Response(text=markdown(life, rows), content_type="text/markdown", charset="utf-8")
+        async def answer() -> web.Response:
+            life, rows = await self._archive.find(request.match_info["id"])
+            body = await asyncio.to_thread(lambda: _cut(markdown(life, rows)))
+            return web.Response(body=body, content_type="text/markdown", charset="utf-8")
+
+        return await self._gate.run(answer)
 
     async def pauses(self, _request: web.Request) -> web.Response:
         return await listed(views.pauses(self._daemon.state.pauses))
@@ -87,10 +105,21 @@ class Reading:
         return await listed(views.matters(self._daemon.state))
 
     async def config(self, _request: web.Request) -> web.Response:
-        return success({"yaml": self._daemon.config_text()})
+        return await self._gate.run(lambda: made(lambda: {"yaml": self._daemon.config_text()}))
 
     async def buildinfo(self, _request: web.Request) -> web.Response:
         return success({"instance": self._daemon.instance, **self._daemon.build})
+
+
+def _cut(report: str) -> bytes:
+    """At most `LONGEST_REPORT`, whole lines, and what is missing is said."""
+    body = report.encode()
+    if len(body) <= LONGEST_REPORT:
+        return body
+    sizes = f"{LONGEST_REPORT >> 10} KiB of {len(body) >> 10}"
+    note = f"\n\n_Cut here, at {sizes}: the journal has the rest._\n".encode()
+    kept, _, _ = body[: LONGEST_REPORT - len(note)].rpartition(b"\n")
+    return kept + note
 
 
 def _limit(request: web.Request) -> int:

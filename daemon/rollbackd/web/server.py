@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from rollbackd.web.answers import ErrorType, Problem, failure
+from rollbackd.web.answers import HEADERS, ErrorType, Problem, failure
 from rollbackd.web.reading import Reading
 from rollbackd.web.speaking import Speaking
 from rollbackd.web.stream import Stream
@@ -34,13 +34,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_HEADERS = {
-    "Server": "rollbackd",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -56,22 +49,24 @@ class Limits:
 class Web:
     """The running server. `url` is None where it does not listen on TCP."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, *streams: Stream) -> None:
         self.url: str | None = None
-        self._stream = stream
+        self._streams = streams
         self._runners: list[web.AppRunner] = []
         self._servers: list[asyncio.Server] = []
         self._socket: tuple[Path, int] | None = None
 
     def committed(self, advance: Advance, head: Head | None) -> None:
         """Tell those who listen to the events; the driver's observer calls it after each batch."""
-        self._stream.committed(advance, head)
+        for stream in self._streams:
+            stream.committed(advance, head)
 
     async def close(self) -> None:
         """Accept nothing more, end the streams, let running requests finish shortly."""
         for server in self._servers:
             server.close()
-        self._stream.close()
+        for stream in self._streams:
+            stream.close()
         for runner in self._runners:
             await runner.cleanup()
         if self._socket is not None:
@@ -123,15 +118,15 @@ async def serve(
 ) -> Web:
     """Listen until `close`. OSError: an address is taken or may not be used; says which."""
     limits = limits or Limits()
-    stream = Stream(daemon)
-    served = Web(stream)
+    local, remote = Stream(daemon, outputs=True), Stream(daemon, outputs=False)
+    served = Web(local, remote)
     try:
-        acting = _application(daemon, metrics, stream, limits, verbs=True, hosts=None)
+        acting = _application(daemon, metrics, local, limits, verbs=True, hosts=None)
         await served.listen_unix(_runner(acting, limits), socket, limits)
         if listen is not None:
             host, port = listen
             hosts = _hosts(host, external_url)
-            reading = _application(daemon, metrics, stream, limits, verbs=False, hosts=hosts)
+            reading = _application(daemon, metrics, remote, limits, verbs=False, hosts=hosts)
             await served.listen_tcp(_runner(reading, limits), host, port, limits)
     except BaseException:
         await served.close()
@@ -196,7 +191,7 @@ def _guard(hosts: frozenset[str] | None, limits: Limits) -> Middleware:
             if problem.status in (408, 413):
                 response.force_close()
         except web.HTTPException as error:
-            response = _failed(error)
+            response = _failed(error, request.app)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
@@ -220,7 +215,7 @@ def _admit(request: web.Request, hosts: frozenset[str] | None, limits: Limits) -
 
 async def _deliver(request: web.Request, response: web.StreamResponse, limits: Limits) -> None:
     """Send it; whoever does not take it in time is cut off."""
-    response.headers.update(_HEADERS)
+    response.headers.update(HEADERS)
     try:
         async with asyncio.timeout(limits.taken_within):
             await response.prepare(request)
@@ -233,9 +228,10 @@ async def _deliver(request: web.Request, response: web.StreamResponse, limits: L
 _KINDS: dict[int, ErrorType] = {404: "not_found"}
 
 
-def _failed(error: web.HTTPException) -> web.Response:
+def _failed(error: web.HTTPException, app: web.Application) -> web.Response:
+    paths = sorted(each.canonical for each in app.router.resources())
     text = {
-        404: "there is nothing here; see /api/v1/",
+        404: f"there is nothing here; there is {', '.join(dict.fromkeys(paths))}",
         405: "this method is not allowed here",
         413: "the body is too large",
     }.get(error.status, error.reason)

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import ClientConnectionResetError, web
 
 from rollbackd.core.model import Config, Plan, Trigger
-from rollbackd.web.answers import Problem
+from rollbackd.web.answers import HEADERS, Problem
 from rollbackd.web.views import rfc3339
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ MOST_CLIENTS = 64
 KEPT = 1_000
 """Events kept at hand for those who listen; who is further behind reads the journal."""
 
+OUTPUTS = frozenset({"output"})
 BATCH = 200
 HEARTBEAT = 15.0
 WRITTEN_WITHIN = 30.0
@@ -31,10 +32,12 @@ WRITTEN_WITHIN = 30.0
 
 
 class Stream:
-    """Shared by all clients: each has only a place in it, so a slow one costs no memory."""
+    """Shared by all clients of one listener: each has only a place in it, so a slow one costs no memory."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, *, outputs: bool) -> None:
+        """`outputs`: with what checks and steps printed, which may hold secrets."""
         self._daemon = daemon
+        self._outputs = outputs
         self._clients = 0
         self._tail: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
         self._changed = asyncio.Event()
@@ -49,7 +52,7 @@ class Stream:
             return
         first = head.seq - len(advance.events) + 1
         for seq, event in enumerate(advance.events, first):
-            self._tail.append((seq, frame(seq, event.kind(), event, advance.actor)))
+            self._tail.append((seq, self._frame(seq, event.kind(), event, advance.actor)))
         self._wake()
 
     def close(self) -> None:
@@ -68,12 +71,7 @@ class Stream:
         try:
             place = after if after is not None else (await self._daemon.head()).seq
             response = web.StreamResponse(
-                headers={
-                    "Content-Type": "text/event-stream",
-                    "Cache-Control": "no-store",
-                    "Server": "rollbackd",
-                    "X-Accel-Buffering": "no",
-                }
+                headers={**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
             )
             await response.prepare(request)
             await self._send(request, response, place)
@@ -110,7 +108,10 @@ class Stream:
         rows = await self._daemon.events(place, BATCH)
         if not rows:
             return place, []
-        return rows[-1].seq, [frame(row.seq, row.kind, row.event, row.stamp.actor) for row in rows]
+        return rows[-1].seq, [self._frame(row.seq, row.kind, row.event, row.stamp.actor) for row in rows]
+
+    def _frame(self, seq: int, kind: str, event: Event | None, actor: str) -> bytes:
+        return frame(seq, kind, event, actor, outputs=self._outputs)
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:
@@ -127,21 +128,22 @@ def _after(request: web.Request) -> int | None:
     return int(text)
 
 
-def frame(seq: int, kind: str, event: Event | None, actor: str) -> bytes:
+def frame(seq: int, kind: str, event: Event | None, actor: str, *, outputs: bool) -> bytes:
     """One event: `id`, `event` and one line of JSON."""
     name = re.sub(r"[^a-z0-9_]", "_", kind)
     return (
         f"id: {seq}\nevent: {name}\ndata: ".encode()
-        + msgspec.json.encode({"seq": seq, "kind": kind, "actor": actor, **_fields(event)})
+        + msgspec.json.encode({"seq": seq, "kind": kind, "actor": actor, **_fields(event, outputs)})
         + b"\n\n"
     )
 
 
-def _fields(event: Event | None) -> dict[str, Any]:
+def _fields(event: Event | None, outputs: bool) -> dict[str, Any]:
     """Its fields; whole documents by name: they are in the journal."""
     if event is None:
         return {"at": None, "life": None}
-    fields = {name: _brief(getattr(event, name)) for name in event.__struct_fields__}
+    names = (name for name in event.__struct_fields__ if outputs or name not in OUTPUTS)
+    fields = {name: _brief(getattr(event, name)) for name in names}
     return {"life": None, **fields, "at": rfc3339(event.at)}
 
 
