@@ -43,6 +43,11 @@ async def scene() -> SlowScene:
     return SlowScene()
 
 
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "PAUSE", 0)
+
+
 async def answer(session: aiohttp.ClientSession, path: str) -> tuple[int, str | None]:
     async with session.get(path) as found:
         await found.read()

@@ -8,15 +8,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from rollbackd import config
 from rollbackd.app import lastgood, logs, restore
 from rollbackd.app.daemon import Daemon, store_plans, world_settings
 from rollbackd.core.record import JournalBroken, JournalFull
+from rollbackd.journal.files import NO_ROOM
 from rollbackd.journal.statedir import StateDir, StateDirError
 from rollbackd.world.planstore import PlanFolderRefused
 
 if TYPE_CHECKING:
     from rollbackd.core.model import Action
+
+log = structlog.get_logger()
 
 UNUSABLE = 78
 """The exit status for a configuration that cannot be used (EX_CONFIG)."""
@@ -66,18 +71,18 @@ def _run(
     state_dir: StateDir,
 ) -> int:
     restored = restore.restore(restore.open_journal(state_dir))
+    settings = None
     if loaded is not None:
-        settings = world_settings(loaded)
         try:
-            store_plans(loaded, state_dir.path)
-            lastgood.save(state_dir.path, settings)
+            settings = _keep(loaded, state_dir)
         except (PlanFolderRefused, OSError) as error:
-            raise CannotStart(f"{error}; mend it and start again") from error
-    else:
-        known = lastgood.load(state_dir.path)
-        if known is None or not restored.state.lives:
-            raise CannotStart("the configuration cannot be used, and no rollback is open to be finished")
-        settings = known
+            loaded, problem = None, f"{error}; mend it and start again"
+            print(f"rollbackd: {problem}", file=sys.stderr)
+    if settings is None:
+        settings = lastgood.load(state_dir.path)
+        if settings is None or not restored.state.lives:
+            why = problem or "it cannot be read"
+            raise CannotStart(f"the configuration cannot be used, and no rollback is open to finish: {why}")
 
     async def main() -> None:
         gc.collect()
@@ -87,3 +92,22 @@ def _run(
 
     asyncio.run(main())
     return 0
+
+
+def _keep(loaded: config.Loaded, state_dir: StateDir) -> lastgood.WorldSettings:
+    """Store what finishing needs; a full disk is given the reserve once (fault 10). PlanFolderRefused,
+    OSError."""
+    settings = world_settings(loaded)
+
+    def keep() -> None:
+        store_plans(loaded, state_dir.path)
+        lastgood.save(state_dir.path, settings)
+
+    try:
+        keep()
+    except OSError as error:
+        if error.errno not in NO_ROOM or not state_dir.free_reserve():
+            raise
+        log.warning("no room; the reserve was given up", error=str(error))
+        keep()
+    return settings

@@ -8,7 +8,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 from msgspec.structs import replace
 
@@ -19,8 +18,9 @@ from rollbackd.core import signals as s
 from rollbackd.core.engine import Engine
 from rollbackd.core.record import JournalBroken
 from rollbackd.driver import Driver, Loop
+from rollbackd.journal.reader import Reader
 from rollbackd.metrics import Metrics
-from rollbackd.web import ReloadRefused, Web, serve
+from rollbackd.web import ReloadRefused, Web, redacted, serve
 from rollbackd.world.checks import Checks
 from rollbackd.world.clock import Clock
 from rollbackd.world.planstore import PlanFolderRefused, store_plan_folder
@@ -70,6 +70,7 @@ class Daemon:
         self._restored = restored
         self._journal = restored.journal
         self._disk = ThreadPoolExecutor(1, "journal")
+        self._reader = Reader(state_dir.journal, origin=state_dir.uuid)
         last = self._journal.last_stamp()
         self.clock = Clock(last)
         self.metrics = Metrics()
@@ -81,7 +82,6 @@ class Daemon:
         self._notifier = Notifier()
         self._ready = False
         self._web: Web | None = None
-        self._loaded_at = self.clock.now()
         absent = self.clock.now() - last.steady if last is not None else 0
         self._first = s.DaemonStarted(
             config=self._core(loaded) if loaded is not None else None,
@@ -154,6 +154,7 @@ class Daemon:
         finally:
             self._notifier.stopping()
             await web.close()
+            await self._reader.close()
             await self._world.close()
             await self._save_snapshot()
             self._disk.shutdown()
@@ -240,23 +241,23 @@ class Daemon:
         return self.clock.now()
 
     def config_text(self) -> str:
-        """What is in force, as JSON; addresses and secrets are no part of it."""
-        return msgspec.json.encode(self._engine.state.config).decode()
+        """What is in force, as JSON; what may be a secret is left out. Any thread may ask."""
+        return redacted(self._engine.state.config)
 
     async def speak(self, verb: s.Verb, actor: str, channel: str) -> Reply:
         return await self._loop.speak(verb, actor, channel)
 
     async def head(self) -> Head:
-        return await self._on_disk(self._journal.head)
+        return await self._reader.head()
 
     async def life(self, life: str) -> list[Recorded]:
-        return await self._on_disk(self._journal.life, life)
+        return await self._reader.life(life)
 
     async def recent(self, kind: str, limit: int, before: int | None = None) -> list[Recorded]:
-        return await self._on_disk(self._journal.recent, kind, limit, before)
+        return await self._reader.recent(kind, limit, before)
 
     async def events(self, after: int, limit: int) -> list[Recorded]:
-        return await self._on_disk(self._journal.events, after, limit)
+        return await self._reader.events(after, limit)
 
     def ready(self) -> list[str]:
         """Why not: configuration, recovery, one full evaluation."""
@@ -285,17 +286,17 @@ class Daemon:
             loaded = await asyncio.to_thread(config.load, self._files)
             if loaded.state_dir.resolve() != self._state_dir.path.resolve():
                 raise ReloadRefused(["state_dir: cannot change while running; restart instead"])
+            settings = world_settings(loaded)
             await asyncio.to_thread(store_plans, loaded, self._state_dir.path)
+            await asyncio.to_thread(lastgood.save, self._state_dir.path, settings)
         except config.ConfigErrors as errors:
             return self._refuse([str(problem) for problem in errors.problems])
         except (PlanFolderRefused, OSError) as error:
             return self._refuse([str(error)])
         core = self._core(loaded)
-        settings = world_settings(loaded)
         if settings != self._settings:
             await self._world.renew(self._parts(settings, core))
             self._settings = settings
-            await asyncio.to_thread(lastgood.save, self._state_dir.path, settings)
         self._loop.post(s.ConfigurationLoaded(core))
         self.metrics.config_loaded(True, self.clock.wall())
         log.info("configuration loaded", hash=core.hash)

@@ -6,12 +6,12 @@ so they are kept here, readable by the daemon alone.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from rollbackd.core.model import Ms
+from rollbackd.journal import files
 from rollbackd.settings import AlertmanagerSettings, PrometheusSettings, WebhookSettings
 
 _NAME = "last-good.json"
@@ -33,15 +33,8 @@ class WorldSettings(msgspec.Struct, frozen=True):
 
 
 def save(folder: Path, settings: WorldSettings) -> None:
-    """OSError: it could not be kept."""
-    draft = folder / f".{_NAME}"
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, msgspec.json.encode(settings))
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    draft.rename(folder / _NAME)
+    """Whole or not at all, durably. OSError: it could not be kept."""
+    files.replace(folder / _NAME, msgspec.json.encode(settings))
 
 
 def load(folder: Path) -> WorldSettings | None:

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 _PRIORITIES = {"critical": "<2>", "error": "<3>", "warning": "<4>", "info": "<6>", "debug": "<7>"}
 
 
+FIELD = 500
+"""Characters of one field of a line."""
+
+LINE = 8 * 1024
+"""Bytes of a line."""
+
+
 def configure() -> None:
     """One line a fact; control characters escaped, so that a label cannot forge a line (fault 68)."""
     journald = "JOURNAL_STREAM" in os.environ
@@ -24,6 +31,7 @@ def configure() -> None:
         steps.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
     steps += [
         structlog.processors.format_exc_info,
+        _cut_fields,
         structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], drop_missing=True),
         _Escape(journald),
     ]
@@ -35,6 +43,23 @@ def configure() -> None:
     )
 
 
+def _cut_fields(_logger: object, _level: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """No field is longer than a person reads, whoever sent it."""
+    for name, value in line.items():
+        text = value if isinstance(value, str) else str(value)
+        if len(text) > FIELD:
+            line[name] = _cut(text, FIELD)
+    return line
+
+
+def _cut(text: str, limit: int) -> str:
+    """At most `limit` characters of it, and how many there were."""
+    if len(text) <= limit:
+        return text
+    rest = f"… ({len(text)} characters)"
+    return text[: limit - len(rest)] + rest
+
+
 class _Escape:
     def __init__(self, journald: bool) -> None:
         self._journald = journald
@@ -43,4 +68,15 @@ class _Escape:
         text = "".join(
             char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(line)
         )
-        return _PRIORITIES.get(level, "") + text if self._journald else text
+        if self._journald:
+            text = _PRIORITIES.get(level, "") + text
+        return _whole(text)
+
+
+def _whole(text: str) -> str:
+    """At most `LINE` bytes with its end, cut between two characters."""
+    data = text.encode()
+    if len(data) < LINE:
+        return text
+    rest = f"… ({len(data)} bytes)"
+    return data[: LINE - 1 - len(rest.encode())].decode("utf-8", "ignore") + rest

@@ -9,6 +9,8 @@ import structlog
 from msgspec.structs import replace
 
 from rollbackd.core.effects import Ask, KeepAlert, Page, RunCheck, RunStep, StopStep
+from rollbackd.core.signals import CheckAnswered, PageAnswered, Unreachable, WindowsAnswered
+from rollbackd.world.client import origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -60,7 +62,7 @@ class RealWorld:
             case RunCheck():
                 self._spawn(effect.key, self._check(effect))
             case Page():
-                self._spawn(effect.key, self._page(self._addressed(effect)))
+                self._spawn(effect.key, self._page(effect))
             case KeepAlert():
                 kept = KeepAlert(self._addressed(effect.page))
                 self._kept[effect.key] = kept
@@ -85,22 +87,20 @@ class RealWorld:
             return
         self._halted = reason
         for receiver in self._parts.receiver_names:
-            page = self._addressed(
-                Page(
-                    page="halt/journal",
-                    receiver=receiver,
-                    status="firing",
-                    dedup="halt/journal",
-                    alert="RollbackdHalt",
-                    title="rollbackd has stopped acting: its journal cannot be written",
-                    text=(
-                        f"Make room or mend the disk of {self._state_dir.path}: {reason}\n"
-                        "If nobody acts: no rollback begins and none goes on."
-                    ),
-                    labels={"instance": self._parts.instance, "severity": "critical", "rung": "0"},
-                    annotations={},
-                    began=self._now(),
-                )
+            page = Page(
+                page="halt/journal",
+                receiver=receiver,
+                status="firing",
+                dedup="halt/journal",
+                alert="RollbackdHalt",
+                title="rollbackd has stopped acting: its journal cannot be written",
+                text=(
+                    f"Make room or mend the disk of {self._state_dir.path}: {reason}\n"
+                    "If nobody acts: no rollback begins and none goes on."
+                ),
+                labels={"instance": self._parts.instance, "severity": "critical", "rung": "0"},
+                annotations={},
+                began=self._now(),
             )
             self._spawn(f"halt/{receiver}", self._say(page))
 
@@ -153,21 +153,46 @@ class RealWorld:
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("effect failed", effect=key, error=repr(error))
+            log.error("effect failed", effect=key, error=origin(error))
 
     async def _ask(self, effect: Ask) -> None:
-        self._post(await self._parts.source.ask(effect))
+        try:
+            answered = await self._parts.source.ask(effect)
+        except (Exception, asyncio.CancelledError) as error:
+            answers = (Unreachable(_failed(effect.key, error)),) * len(effect.queries)
+            answered = WindowsAnswered(effect.watch, effect.ends, answers)
+        self._post(answered)
 
     async def _check(self, effect: RunCheck) -> None:
-        self._post(await self._parts.checks.answer(effect))
+        try:
+            answered = await self._parts.checks.answer(effect)
+        except (Exception, asyncio.CancelledError) as error:
+            answered = CheckAnswered(effect.key, "cannot_tell", detail=_failed(effect.key, error))
+        self._post(answered)
 
     async def _page(self, effect: Page) -> None:
-        self._post(await self._parts.receivers.deliver(effect))
+        self._post(await self._deliver(effect))
 
     async def _say(self, page: Page) -> None:
-        answered = await self._parts.receivers.deliver(page)
+        answered = await self._deliver(page)
         if not answered.accepted:
             log.error("halt page refused", receiver=page.receiver, detail=answered.detail)
+
+    async def _deliver(self, effect: Page) -> PageAnswered:
+        try:
+            return await self._parts.receivers.deliver(self._addressed(effect))
+        except (Exception, asyncio.CancelledError) as error:
+            return PageAnswered(effect.page, effect.receiver, False, _failed(effect.key, error))
+
+
+def _failed(key: str, error: BaseException) -> str:
+    """What is answered in place of a part that raised: an effect never vanishes. Call it where `error`
+    is handled; it raises the cancelling of our own task again."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error
+    log.error("effect failed", effect=key, error=origin(error))
+    return f"failed inside rollbackd: {type(error).__name__}"
 
 
 class Parts:

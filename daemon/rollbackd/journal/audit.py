@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from rollbackd.core.record import Head, JournalBroken, VerifyResult
+from rollbackd.journal import snapshots
 from rollbackd.journal.chain import Walker
 from rollbackd.journal.table import check_format, walk
 
@@ -31,6 +32,24 @@ def verify_file(
     if _log(path).exists() or _stat(path) != before:
         return _verify(path, "mode=ro", origin, after, upto, anchor)
     return result
+
+
+def snapshot_head(path: Path) -> Head | None:
+    """Of which row the snapshot beside a journal was made: an anchor. Ask before the journal is walked,
+    since a daemon may be running.
+
+    None: there is no snapshot. JournalBroken: there is one that cannot be read.
+    """
+    beside = snapshots.path_of(path)
+    try:
+        snapshot = snapshots.decode(beside.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise JournalBroken(f"{beside}: {error.strerror}") from error
+    if snapshot is None:
+        raise JournalBroken(f"{beside}: torn, damaged, or of another rollbackd")
+    return snapshot.head
 
 
 def _log(path: Path) -> Path:

@@ -13,6 +13,11 @@ from rollbackd.journal import files
 _DIGEST = 32
 
 
+def path_of(journal: Path) -> Path:
+    """Where the snapshot of a journal lies."""
+    return journal.with_suffix(".snapshot")
+
+
 def encode(snapshot: Snapshot) -> bytes:
     content = msgspec.msgpack.encode(snapshot)
     return sha256(content).digest() + content

@@ -1,7 +1,7 @@
-"""The journal of one machine: SQLite, WAL, synchronous=FULL, one connection (rules J1, J3).
+"""The journal of one machine: SQLite, WAL, synchronous=FULL, one writer (rules J1, J3).
 
 Danger: nothing else may write this file. SQLite before 3.51.3 can corrupt a write-ahead log that two
-connections write; whoever wants to look uses `journal.audit`.
+connections write; whoever wants to look uses `journal.reader` or `journal.audit`, which cannot write.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class SqliteJournal:
 
     @property
     def _snapshot_path(self) -> Path:
-        return self._path.with_suffix(".snapshot")
+        return snapshots.path_of(self._path)
 
     def _hash(self) -> bytes:
         return self._last.hash if self._last else genesis(self._origin)

@@ -12,10 +12,15 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-AT_ONCE = 2
+AT_ONCE = 1
+"""On each listener. Each more is a thread that the loop shares the interpreter with."""
+
 MOST_WAITING = 16
 RETRY_AFTER = 2
 """s"""
+
+PAUSE = 1.0
+"""s: a refusal waits so long, or a crowd that asks again at once would take all of the loop's time."""
 
 
 class Gate:
@@ -33,6 +38,7 @@ class Gate:
         thread cannot be stopped, and hanging up must not be a way around the limit.
         """
         if self._places.locked() and self._waiting >= MOST_WAITING:
+            await asyncio.sleep(PAUSE)
             raise Problem(
                 "unavailable", "too many answers are being made; ask again", retry_after=RETRY_AFTER
             )

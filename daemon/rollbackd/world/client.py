@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from traceback import extract_tb
 from typing import Final
 
 import aiohttp
@@ -69,6 +70,14 @@ def one_line(text: str, limit: int = 300) -> str:
     """For people: control and other unprintable characters escaped (fault 68), at most `limit` long."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
+
+
+def origin(error: BaseException) -> str:
+    """The kind of an unforeseen error and where it arose, innermost first. Not its message, which may
+    hold an address or a token."""
+    frames = extract_tb(error.__traceback__)[:-4:-1]
+    where = " < ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames)
+    return f"{type(error).__name__} at {where or 'an unknown place'}"
 
 
 def place(url: str) -> str:

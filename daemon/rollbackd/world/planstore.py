@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger()
 
 LIMIT = 64 * 1024 * 1024
+
+_HERE: Final = -100  # AT_FDCWD
+_RENAME_EXCHANGE: Final = 2
 
 
 class PlanFolderRefused(Exception):
@@ -18,32 +28,68 @@ class PlanFolderRefused(Exception):
 def store_plan_folder(
     source: Path, state_dir: Path, hash: str, hash_of: Callable[[Path], str] | None = None
 ) -> Path:
-    """Copy a plan's folder to STATE_DIR/plans/HASH/, whole or not at all; a copy that exists is kept.
+    """Copy a plan's folder to STATE_DIR/plans/HASH/, whole or not at all; a sound copy is kept.
 
-    `hash_of`: how `hash` came about; the copy must have the same. Files keep who may read and execute
-    them; symbolic links stay links and must not lead out of the folder. At most 64 MiB. Durable on
-    return. PlanFolderRefused, OSError.
+    `hash_of`: how `hash` came about; the copy must have the same, and one that exists and has another
+    is replaced. Files keep who may read and execute them; symbolic links stay links and must not lead
+    out of the folder. At most 64 MiB. Durable on return. PlanFolderRefused, OSError.
     """
     if not hash.isalnum():
         raise ValueError(f"{hash!r} is not a hash")
     final = state_dir / "plans" / hash
-    if final.is_dir():
+    exists = os.path.lexists(final)
+    if exists and _is_sound(final, hash, hash_of):
         return final
     draft = final.with_name(f".{hash}.new")
-    if draft.exists():
-        shutil.rmtree(draft)
+    _remove(draft)
     draft.mkdir(parents=True)
     try:
         _copy(source.resolve(), draft)
-        if hash_of and hash_of(draft) != hash:
+        if not _is_sound(draft, hash, hash_of):
             raise PlanFolderRefused(f"{source}: changed while it was being read; reload")
-    except BaseException:
-        shutil.rmtree(draft)
-        raise
-    os.rename(draft, final)
+        if exists:
+            log.error("a stored plan was changed; it is replaced", copy=str(final), source=str(source))
+            _exchange(draft, final)
+        else:
+            os.rename(draft, final)
+    finally:
+        _remove(draft)
     _sync(final.parent)
     _sync(state_dir)
     return final
+
+
+def _is_sound(copy: Path, hash: str, hash_of: Callable[[Path], str] | None) -> bool:
+    if copy.is_symlink() or not copy.is_dir():
+        return False
+    try:
+        return hash_of is None or hash_of(copy) == hash
+    except (OSError, ValueError) as error:
+        log.error("a stored plan cannot be read", copy=str(copy), error=str(error))
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Both names change places at once: no moment is without the copy. OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = _HERE, os.fsencode(one), _HERE, os.fsencode(other)
+    if libc.renameat2(*names, _RENAME_EXCHANGE) == 0:
+        return
+    error = ctypes.get_errno()
+    if error not in (errno.EINVAL, errno.ENOSYS):  # a file system that cannot
+        raise OSError(error, os.strerror(error), str(other))
+    aside = other.with_name(f".{other.name}.old")
+    _remove(aside)
+    os.rename(other, aside)
+    os.rename(one, other)
+    os.rename(aside, one)
 
 
 def _copy(source: Path, draft: Path) -> None:
@@ -77,7 +123,13 @@ def _refuse(error: OSError) -> None:
 
 def _link(path: Path, target: Path, source: Path) -> None:
     destination = os.readlink(path)
-    if os.path.isabs(destination) or not path.resolve().is_relative_to(source):
+    within = os.path.normpath(path.parent.relative_to(source) / destination)
+    try:
+        real = path.resolve()
+    except RuntimeError:
+        raise PlanFolderRefused(f"{path}: a link that leads to itself; remove it") from None
+    out = within.split(os.sep)[0] == ".." or not real.is_relative_to(source)
+    if os.path.isabs(destination) or out:
         raise PlanFolderRefused(f"{path}: leads out of the plan's folder; put a copy there")
     target.symlink_to(destination)
 

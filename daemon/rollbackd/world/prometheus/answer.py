@@ -7,16 +7,16 @@ loop goes on between two of them: ten thousand series cost about 4 ms.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import islice
 from math import isnan
 from operator import attrgetter
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from rollbackd.core.model import SEPARATOR, Ms, subject_key
 from rollbackd.core.signals import Series, Unreachable, Unusable
@@ -25,7 +25,18 @@ from rollbackd.world.client import Answer, one_line, redirect
 EVERYONE: Final = "*"
 """Keys the coverage of a selector that lacks the `per` labels."""
 
+LONGEST_VALUE: Final = 64
+"""Characters of a sample's value; Prometheus writes at most 24."""
+
+LONGEST_LABEL: Final = 1_024
+"""Characters of a label's value that names a subject."""
+
 _PORTION: Final = 2_000
+
+_IN_NUMBERS: Final = b"0123456789+-.eEInfNa"
+
+LATEST: Final = 1e12
+"""Seconds: no time is as late."""
 
 _AGAIN: Final = frozenset({"timeout", "canceled", "unavailable"})
 """Error types of Prometheus' API that are worth asking again, whatever their status."""
@@ -42,7 +53,7 @@ class Shape(Struct, frozen=True):
 
 class Point(Struct, array_like=True, gc=False):
     at: float  # seconds
-    value: str
+    value: Annotated[str, Meta(max_length=LONGEST_VALUE)]
 
 
 class _Data(Struct):
@@ -82,8 +93,12 @@ async def read(answer: Answer, shape: Shape) -> Series | Unreachable | Unusable:
         return Unusable(f"not an answer of Prometheus' API: {one_line(str(error))}")
     except UnicodeDecodeError:
         return Unusable("not an answer of Prometheus' API: not UTF-8")
+    except RecursionError:
+        return Unusable("not an answer of Prometheus' API: nested too deeply")
     except _Wrong as error:
         return Unusable(str(error))
+    except Exception as error:
+        return Unusable(f"not an answer of Prometheus' API: {one_line(repr(error))}")
 
 
 def _data(answer: Answer, shape: Shape) -> _Data | Unreachable:
@@ -103,7 +118,7 @@ def _failed(answer: Answer) -> Unreachable:
     try:
         envelope = _ENVELOPE.decode(answer.body)
         kind, reason = envelope.errorType, one_line(f"{envelope.errorType}: {envelope.error}")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         kind, reason = "", one_line(bytes(answer.body[:200]).decode("utf-8", "replace").strip())
     reason = f"status {answer.status}" + (f": {reason}" if reason else "")
     if answer.status >= 500 or answer.status in (408, 429) or kind in _AGAIN:
@@ -163,6 +178,8 @@ def _fill_matrix(samples: Sequence[Any], subjects: list[str], into: _Windows) ->
         if sample.values is None or sample.histograms is not None:
             raise _Wrong(_HISTOGRAMS)
         for point in sample.values:
+            if not -LATEST < point.at < LATEST:
+                raise _Wrong(f"a sample has the time {point.at:g}, which is none")
             index = into.index.get(round(point.at * 1000))
             if index is not None:
                 column = columns[index]
@@ -182,7 +199,8 @@ class _Windows:
         self.index = {end: index for index, end in enumerate(shape.ends)}
         self.windows: tuple[dict[str, str], ...] = tuple({} for _ in shape.ends)
 
-    def put(self, index: int, subjects: list[str], values: Iterable[str]) -> None:
+    def put(self, index: int, subjects: list[str], values: list[str]) -> None:
+        _check_numbers(values)
         window = self.windows[index]
         if self._shape.coverage:
             for subject, value in zip(subjects, values, strict=True):
@@ -201,6 +219,26 @@ class _Windows:
         values = zip(per, repeated.split(SEPARATOR), strict=True)
         labels = ", ".join(f"{name}={one_line(value, 80)!r}" for name, value in values)
         return f"two series for the subject {{{labels}}}; aggregate by ({', '.join(per)})"
+
+
+def _check_numbers(values: list[str]) -> None:
+    """Every value is one as Prometheus writes it, NaN and ±Inf included; all at once, for speed."""
+    if _numbers("".join(values), values):
+        return
+    for value in values:
+        if not _numbers(value, [value]):
+            raise _Wrong(f'value "{one_line(value, 80)}" is not a number')
+
+
+def _numbers(text: str, values: list[str]) -> bool:
+    # Danger: `float` also takes blanks, line ends, underscores and digits of other scripts.
+    if not text.isascii() or text.encode().translate(None, _IN_NUMBERS):
+        return False
+    try:
+        deque(map(float, values), maxlen=0)
+    except ValueError:
+        return False
+    return True
 
 
 def _later(one: str, other: str) -> str:
@@ -222,6 +260,7 @@ def _subjects(samples: Sequence[Any], shape: Shape) -> list[str]:
         rows = [labels(sample.metric) for sample in samples]
         keys = [subject_key(row) for row in rows]
         sound = all(map(all, rows))
+    sound = sound and max(map(len, keys), default=0) <= LONGEST_LABEL
     if sound and "".join(keys).count(SEPARATOR) == len(keys) * (len(per) - 1):
         return keys
     return [_subject(sample.metric, per, shape.coverage) for sample in samples]
@@ -235,6 +274,11 @@ def _subject(metric: Any, per: tuple[str, ...], coverage: bool) -> str:
         if not value:
             by = ", ".join(per)
             raise _Wrong(f"a series has no label {name!r}, which `per` asks for; aggregate by ({by})")
+        if len(value) > LONGEST_LABEL:
+            raise _Wrong(
+                f"the label {name!r} has a value of {len(value)} characters; a subject's has at most "
+                f"{LONGEST_LABEL}: {one_line(value, 40)}"
+            )
         if SEPARATOR in value:
             raise _Wrong(f"the label {name!r} has the value {one_line(value, 80)!r}: U+001F cannot be used")
     return subject_key(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import nan
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ from rollbackd.core.model import Ms
 from rollbackd.core.signals import QueryAnswer, Series, Unreachable, Unusable
 from rollbackd.settings import PrometheusSettings
 from rollbackd.world.client import Answer, Client, Closed, Malformed, TooLarge, Unanswered, place
-from rollbackd.world.prometheus.answer import Shape, read
+from rollbackd.world.prometheus.answer import LATEST, Shape, read
 from rollbackd.world.prometheus.sharing import Lanes, Shared
 
 RESULTS: Final = ("success", "unreachable", "unusable")
@@ -196,10 +197,12 @@ class Endpoint:
             return answer
         text = answer.windows[0].get("", "")
         try:
-            reading = Reading(int(float(text) * 1000), received)
-        except (ValueError, OverflowError):
+            seconds = float(text)
+        except ValueError:
+            seconds = nan
+        if not 0 <= seconds < LATEST:
             return Unusable("`time()` has no value: not a Prometheus API")
-        self._reading = reading
+        self._reading = reading = Reading(int(seconds * 1000), received)
         self._observer.clock_skew(reading.skew / 1000)
         return reading
 

@@ -13,7 +13,7 @@ from rollbackd.core.effects import Ask, WindowQuery
 from rollbackd.core.model import Ms
 from rollbackd.core.signals import QueryAnswer, Series, Unreachable, Unusable, WindowsAnswered
 from rollbackd.settings import PrometheusSettings
-from rollbackd.world.client import Client
+from rollbackd.world.client import Client, one_line
 from rollbackd.world.prometheus.answer import Shape
 from rollbackd.world.prometheus.endpoint import Behind, Endpoint, NoClock, Observer, Query, Silent
 from rollbackd.world.prometheus.sharing import Lanes
@@ -191,7 +191,10 @@ def _number(answer: QueryAnswer) -> float:
     text = answer.windows[0].get("")
     if text is None:
         raise NoValue("the query yields nothing")
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise NoValue(f'the query yields "{one_line(text, 80)}", not a number') from None
     if not isfinite(value):
         raise NoValue(f"the query yields {text}")
     return value

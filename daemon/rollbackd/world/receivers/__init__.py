@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, assert_never
 
+import structlog
+
 from rollbackd.core.effects import KeepAlert, Page
 from rollbackd.core.model import Ms
 from rollbackd.core.signals import PageAnswered
 from rollbackd.settings import AlertmanagerSettings, ReceiverSettings, WebhookSettings
+from rollbackd.world.client import origin
 from rollbackd.world.receivers.alertmanager import Alertmanager
 from rollbackd.world.receivers.post import Busy, Patience, Refused, Reserve
 from rollbackd.world.receivers.webhook import Webhook
 
 __all__ = ["Patience", "Receivers"]
+
+log = structlog.get_logger()
 
 
 class Receiver(Protocol):
@@ -57,6 +62,9 @@ class Receivers:
             return _answered(effect, True, await receiver.deliver(effect))
         except (Busy, Refused) as error:
             return _answered(effect, False, str(error))
+        except Exception as error:
+            log.error("page failed", receiver=effect.receiver, page=effect.page, error=origin(error))
+            return _answered(effect, False, f"failed inside rollbackd: {type(error).__name__}")
 
     def keep(self, effect: KeepAlert) -> None:
         """Go on telling it until `drop(effect.key)`; asked again for the same page, the newer counts."""

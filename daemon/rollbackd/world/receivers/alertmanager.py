@@ -8,13 +8,16 @@ from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from rollbackd.core.effects import Page
 from rollbackd.core.model import Ms
 from rollbackd.settings import AlertmanagerSettings
-from rollbackd.world.client import Client, Closed, place
+from rollbackd.world.client import Client, Closed, origin, place
 from rollbackd.world.receivers.post import Busy, Patience, Postbox, Refused, Reserve
 from rollbackd.world.receivers.webhook import moment
+
+log = structlog.get_logger()
 
 RESEND: Final[Ms] = 60_000
 AHEAD: Final[Ms] = 5 * 60_000
@@ -170,8 +173,11 @@ class _Peer:
 
     async def refresh(self, alerts: Callable[[], Sequence[dict[str, Any]]]) -> None:
         """A peer that misses one is told again next time."""
-        with suppress(Busy, Refused):
-            await self.post(alerts)
+        try:
+            with suppress(Busy, Refused):
+                await self.post(alerts)
+        except Exception as error:  # Danger: the resending of every alert hangs on this one task.
+            log.error("alerts not sent again", receiver=self._place, error=origin(error))
 
 
 def _labels(page: Page) -> dict[str, str]:

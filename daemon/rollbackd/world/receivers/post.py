@@ -148,15 +148,15 @@ def _judge(answer: Answer) -> None:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds from a `Retry-After`, which is a number of them or a date."""
+    """Seconds from a `Retry-After`, which is a number of them or a date; None for anything else."""
     if value is None:
         return None
-    if value.strip().isdecimal():
-        return float(value)
     try:
+        if value.strip().isdecimal():
+            return float(value)
         moment = parsedate_to_datetime(value)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return (moment - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, IndexError, ArithmeticError):  # the parser's, on what a server may send
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - datetime.now(UTC)).total_seconds()
