@@ -7,14 +7,15 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from tests.daemon.rig import Rig
 from tests.servers import wait_for
 
 from rollbackd import app
-from rollbackd.app import lastgood
+from rollbackd.app import daemon, lastgood
+from rollbackd.app.files import Loaded
+from rollbackd.core.model import Config
 from rollbackd.journal.statedir import StateDir
 from rollbackd.settings import PrometheusSettings
 
@@ -87,11 +88,10 @@ def test_10_a_full_disk_is_given_the_reserve_once(
     state_dir: StateDir, what: str, enough: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = _full_disk(state_dir, lambda: enough and not state_dir.reserved)
-    monkeypatch.setattr(app, "world_settings", lambda _: SETTINGS)
-    monkeypatch.setattr(app, "store_plans", write if what == "store_plans" else lambda *_: None)
+    monkeypatch.setattr(daemon, "store_plans", write if what == "store_plans" else lambda *_: None)
     if what == "save":
         monkeypatch.setattr(lastgood, "save", write)
-    loaded = cast("Any", None)
+    loaded = Loaded(Config("hash", "test"), SETTINGS, {})
     assert state_dir.reserved
     if enough:
         assert app._keep(loaded, state_dir) == SETTINGS

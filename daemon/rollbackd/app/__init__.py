@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from rollbackd import config
 from rollbackd.app import lastgood, logs, restore
-from rollbackd.app.daemon import Daemon, store_plans, world_settings
+from rollbackd.app.files import FilesRefused, Loaded, Reading
 from rollbackd.core.record import JournalBroken, JournalFull
 from rollbackd.journal.files import NO_ROOM
 from rollbackd.journal.statedir import StateDir, StateDirError
@@ -34,11 +33,13 @@ class CannotStart(Exception):
 def run(files: Path, max_action: Action | None = None) -> int:
     """Run until told to stop. 0: stopped; 1: the journal failed; 78: the configuration is unusable."""
     logs.configure()
+    reading = Reading(files)
+    import rollbackd.app.daemon  # noqa: F401  # all that the daemon needs is imported while the files are read
+
     try:
-        loaded, problem = _load(files)
-        state_dir_path = loaded.state_dir if loaded is not None else config.state_dir_of(files)
-        state_dir = StateDir.open(state_dir_path)
-    except (CannotStart, StateDirError) as error:
+        loaded, problem = _loaded(reading)
+        state_dir = StateDir.open(reading.state_dir)
+    except (CannotStart, FilesRefused, StateDirError) as error:
         print(f"rollbackd: {error}", file=sys.stderr)
         return UNUSABLE
     try:
@@ -53,23 +54,25 @@ def run(files: Path, max_action: Action | None = None) -> int:
         state_dir.close()
 
 
-def _load(files: Path) -> tuple[config.Loaded | None, str]:
+def _loaded(reading: Reading) -> tuple[Loaded | None, str]:
     try:
-        return config.load(files), ""
-    except config.ConfigErrors as errors:
-        for problem in errors.problems:
+        return reading.result(), ""
+    except FilesRefused as refused:
+        for problem in refused.problems:
             print(problem, file=sys.stderr)
-        more = f" (and {len(errors.problems) - 1} more)" if len(errors.problems) > 1 else ""
-        return None, str(errors.problems[0]) + more
+        more = f" (and {len(refused.problems) - 1} more)" if len(refused.problems) > 1 else ""
+        return None, refused.problems[0] + more
 
 
 def _run(
     files: Path,
     max_action: Action | None,
-    loaded: config.Loaded | None,
+    loaded: Loaded | None,
     problem: str,
     state_dir: StateDir,
 ) -> int:
+    from rollbackd.app.daemon import Daemon
+
     restored = restore.restore(restore.open_journal(state_dir))
     settings = None
     if loaded is not None:
@@ -94,14 +97,14 @@ def _run(
     return 0
 
 
-def _keep(loaded: config.Loaded, state_dir: StateDir) -> lastgood.WorldSettings:
+def _keep(loaded: Loaded, state_dir: StateDir) -> lastgood.WorldSettings:
     """Store what finishing needs; a full disk is given the reserve once (fault 10). PlanFolderRefused,
     OSError."""
-    settings = world_settings(loaded)
+    from rollbackd.app.daemon import store_plans
 
     def keep() -> None:
         store_plans(loaded, state_dir.path)
-        lastgood.save(state_dir.path, settings)
+        lastgood.save(state_dir.path, loaded.settings)
 
     try:
         keep()
@@ -110,4 +113,4 @@ def _keep(loaded: config.Loaded, state_dir: StateDir) -> lastgood.WorldSettings:
             raise
         log.warning("no room; the reserve was given up", error=str(error))
         keep()
-    return settings
+    return loaded.settings

@@ -6,18 +6,20 @@ import asyncio
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 from msgspec.structs import replace
 
-from rollbackd import __version__, config
-from rollbackd.app import lastgood, restore, watchdog
+from rollbackd import __version__
+from rollbackd.app import files, lastgood, restore, watchdog
 from rollbackd.app.world import Parts, RealWorld
 from rollbackd.core import signals as s
 from rollbackd.core.engine import Engine
 from rollbackd.core.record import JournalBroken
 from rollbackd.driver import Driver, Loop
+from rollbackd.folder import hash_folder
 from rollbackd.journal.reader import Reader
 from rollbackd.metrics import Metrics
 from rollbackd.web import ReloadRefused, Web, redacted, serve
@@ -32,7 +34,6 @@ from rollbackd.world.systemd import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from typing import TypeVar
 
     from rollbackd.core.engine import Advance, Reply
@@ -55,15 +56,15 @@ class Daemon:
 
     def __init__(
         self,
-        files: Path,
+        path: Path,
         max_action: Action | None,
-        loaded: config.Loaded | None,
+        loaded: files.Loaded | None,
         problem: str,
         settings: lastgood.WorldSettings,
         state_dir: StateDir,
         restored: restore.Restored,
     ) -> None:
-        self._files = files
+        self._files = path
         self._max_action = max_action
         self._settings = settings
         self._state_dir = state_dir
@@ -110,7 +111,7 @@ class Daemon:
             tuple(receiver.name for receiver in settings.receivers),
         )
 
-    def _core(self, loaded: config.Loaded) -> Config:
+    def _core(self, loaded: files.Loaded) -> Config:
         """The configuration's core, under the ceiling that the command line set."""
         if self._max_action is None:
             return loaded.core
@@ -283,20 +284,19 @@ class Daemon:
 
     async def _load_again(self) -> str:
         try:
-            loaded = await asyncio.to_thread(config.load, self._files)
-            if loaded.state_dir.resolve() != self._state_dir.path.resolve():
+            loaded, state_dir = await asyncio.to_thread(files.read, self._files)
+            if state_dir.resolve() != self._state_dir.path.resolve():
                 raise ReloadRefused(["state_dir: cannot change while running; restart instead"])
-            settings = world_settings(loaded)
             await asyncio.to_thread(store_plans, loaded, self._state_dir.path)
-            await asyncio.to_thread(lastgood.save, self._state_dir.path, settings)
-        except config.ConfigErrors as errors:
-            return self._refuse([str(problem) for problem in errors.problems])
+            await asyncio.to_thread(lastgood.save, self._state_dir.path, loaded.settings)
+        except files.FilesRefused as refused:
+            return self._refuse(list(refused.problems))
         except (PlanFolderRefused, OSError) as error:
             return self._refuse([str(error)])
         core = self._core(loaded)
-        if settings != self._settings:
-            await self._world.renew(self._parts(settings, core))
-            self._settings = settings
+        if loaded.settings != self._settings:
+            await self._world.renew(self._parts(loaded.settings, core))
+            self._settings = loaded.settings
         self._loop.post(s.ConfigurationLoaded(core))
         self.metrics.config_loaded(True, self.clock.wall())
         log.info("configuration loaded", hash=core.hash)
@@ -334,23 +334,10 @@ PAGES_GET = 5.0
 """s: how long pages about a broken journal may take before the process ends."""
 
 
-def store_plans(loaded: config.Loaded, state_dir: Path) -> None:
+def store_plans(loaded: files.Loaded, state_dir: Path) -> None:
     """Copy every plan's folder to where it runs from (X2)."""
     for plan in loaded.core.plans:
-        store_plan_folder(loaded.plan_folders[plan.name], state_dir, plan.hash, hash_of=config.hash_folder)
-
-
-def world_settings(loaded: config.Loaded) -> lastgood.WorldSettings:
-    from rollbackd.settings import AlertmanagerSettings, WebhookSettings
-
-    receivers = loaded.world.receivers
-    return lastgood.WorldSettings(
-        prometheus=loaded.world.prometheus,
-        webhooks=tuple(r for r in receivers if isinstance(r, WebhookSettings)),
-        alertmanagers=tuple(r for r in receivers if isinstance(r, AlertmanagerSettings)),
-        external_url=loaded.web.external_url,
-        listen=(loaded.web.host, loaded.web.port),
-    )
+        store_plan_folder(Path(loaded.plan_folders[plan.name]), state_dir, plan.hash, hash_of=hash_folder)
 
 
 _BRIEF = (

@@ -1,6 +1,5 @@
 """YAML → core values, or every error at once as file:line:col."""
 
-from rollbackd.config.folder import hash_folder
 from rollbackd.config.loading import (
     Checked,
     Loaded,
@@ -12,6 +11,7 @@ from rollbackd.config.loading import (
     state_dir_of,
 )
 from rollbackd.config.problem import ConfigErrors, Problem
+from rollbackd.folder import hash_folder
 
 __all__ = [
     "Checked",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from rollbackd.config.loading import Loaded, load
+from rollbackd.config.loading import Loaded, load, state_dir_of
 from rollbackd.config.problem import ConfigErrors
 from rollbackd.settings import AlertmanagerSettings, WebhookSettings
 
@@ -28,16 +28,16 @@ def document(loaded: Loaded) -> dict[str, object]:
             "external_url": loaded.web.external_url,
             "listen": (loaded.web.host, loaded.web.port),
         },
-        "state_dir": str(loaded.state_dir),
         "plan_folders": {name: str(folder) for name, folder in loaded.plan_folders.items()},
     }
 
 
 def answer(path: Path) -> dict[str, object]:
+    state_dir = str(state_dir_of(path))
     try:
-        return {"loaded": document(load(path))}
+        return {"state_dir": state_dir, "loaded": document(load(path))}
     except ConfigErrors as errors:
-        return {"problems": [str(problem) for problem in errors.problems]}
+        return {"state_dir": state_dir, "problems": [str(problem) for problem in errors.problems]}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import shutil
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from rollbackd.config.folder import hash_folder
 from rollbackd.config.models.base import walk
 from rollbackd.config.models.plans import PhaseModel, PlanModel, StepModel
 from rollbackd.config.problem import one_line
@@ -24,6 +23,7 @@ from rollbackd.core.model import (
 )
 from rollbackd.core.notation import span
 from rollbackd.core.sla import SLA, TARGET
+from rollbackd.folder import hash_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

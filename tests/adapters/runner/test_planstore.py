@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rollbackd.config.folder import hash_folder
+from rollbackd.folder import hash_folder
 from rollbackd.world import planstore
 from rollbackd.world.planstore import PlanFolderRefused, store_plan_folder
 

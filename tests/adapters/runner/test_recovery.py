@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from tests.adapters.runner.stage import LIFE, Stage, alive, end, until
 
-from rollbackd.config.folder import hash_folder
+from rollbackd.folder import hash_folder
 from rollbackd.world.planstore import store_plan_folder
 from rollbackd.world.runner import attempt
 from rollbackd.world.runner import wrapper as wrapper_module
