@@ -17,7 +17,7 @@ demo: $(READY)
 test: $(READY)
 	@.ci/servers prometheus prometheus-alertmanager systemd
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check
