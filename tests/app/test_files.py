@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rollbackd import config
-from rollbackd.app.files import FilesRefused, Reading, read
+from rollbackd.app.files import FilesRefused, ReaderFailed, Reading, read
 
 GOOD = Path(__file__).parents[1] / "config" / "good" / "rollbackd.yml"
 
@@ -36,12 +36,17 @@ def test_what_is_wrong_is_told_line_by_line_and_the_state_is_found_all_the_same(
     assert any(problem.startswith(f"{file}:3:1: nonsense:") for problem in refused.value.problems)
 
 
-def test_a_reader_that_dies_is_a_problem_like_any_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_that_always_dies_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(FilesRefused, match="could not be read"):
+    with pytest.raises(ReaderFailed, match="could not be read"):
         read(tmp_path / "rollbackd.yml")
+
+
+def test_a_reader_that_is_killed_once_says_nothing_about_the_files() -> None:
+    """Fault 2: the kernel may take it for its memory."""
+    reading = Reading(GOOD)
+    reading._process.kill()
+    assert reading.result().core == config.load(GOOD).core
 
 
 def test_what_validates_the_files_is_not_kept_in_the_daemon() -> None:

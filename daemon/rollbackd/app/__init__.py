@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from rollbackd.app import lastgood, logs, restore
-from rollbackd.app.files import FilesRefused, Loaded, Reading
+from rollbackd.app.files import FilesRefused, Loaded, ReaderFailed, Reading
 from rollbackd.core.record import JournalBroken, JournalFull
 from rollbackd.journal.files import NO_ROOM
 from rollbackd.journal.statedir import StateDir, StateDirError
@@ -31,7 +31,8 @@ class CannotStart(Exception):
 
 
 def run(files: Path, max_action: Action | None = None) -> int:
-    """Run until told to stop. 0: stopped; 1: the journal failed; 78: the configuration is unusable."""
+    """Run until told to stop. 0: stopped; 1: the journal failed, or nobody could read the files; 78: the
+    configuration is unusable."""
     logs.configure()
     reading = Reading(files)
     import rollbackd.app.daemon  # noqa: F401  # all that the daemon needs is imported while the files are read
@@ -39,7 +40,10 @@ def run(files: Path, max_action: Action | None = None) -> int:
     try:
         loaded, problem = _loaded(reading)
         state_dir = StateDir.open(reading.state_dir)
-    except (CannotStart, FilesRefused, StateDirError) as error:
+    except ReaderFailed as error:
+        print(f"rollbackd: {error}", file=sys.stderr)
+        return 1
+    except (CannotStart, StateDirError) as error:
         print(f"rollbackd: {error}", file=sys.stderr)
         return UNUSABLE
     try:
@@ -57,6 +61,8 @@ def run(files: Path, max_action: Action | None = None) -> int:
 def _loaded(reading: Reading) -> tuple[Loaded | None, str]:
     try:
         return reading.result(), ""
+    except ReaderFailed:
+        raise
     except FilesRefused as refused:
         for problem in refused.problems:
             print(problem, file=sys.stderr)
