@@ -22,7 +22,7 @@ from stub import Labels, Stub, vector
 
 from rollbackd.core.engine import Engine
 from rollbackd.core.model import Condition, Config, Limit, Trigger
-from rollbackd.core.signals import DaemonStarted, Series, WindowsAnswered
+from rollbackd.core.signals import DaemonStarted, Series, Ticked, WindowsAnswered
 
 SUBJECTS = 10_000
 NEWEST = 1_234_567_890.125  # stands in the prepared body for the newest sample's time
@@ -171,6 +171,8 @@ def _kept(subjects: int, breaching: bool, windows: int) -> int:
             Series(({subject(index): "".join(text) for index in range(subjects)},))
             for text in (value, f"{end / 1000 - 0.01:.3f}")
         )
+        engine.advance(Ticked(), end)
+        engine.commit()
         engine.advance(WindowsAnswered(watch.key, (end,), answers, 0), end)
         engine.commit()
     del answers
