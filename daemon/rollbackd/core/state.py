@@ -12,26 +12,6 @@ from msgspec import Struct
 
 from rollbackd.core.model import Action, Config, Ms, Plan, Rung, Trigger, Verdict, higher, lower
 
-LifeState = Literal[
-    "checking",
-    "waiting_veto",
-    "waiting_approval",
-    "waiting_lock",
-    "running",
-    "held",
-    "parked",
-    "verifying",
-    "verified",
-    "unverified",
-    "failed",
-    "aborted",
-    "stood_down",
-    "vetoed",
-    "expired",
-    "superseded",
-    "shadowed",
-    "notified",
-]
 End = Literal[
     "verified",
     "unverified",
@@ -43,6 +23,17 @@ End = Literal[
     "superseded",
     "shadowed",
     "notified",
+]
+LifeState = Literal[
+    "checking",
+    "waiting_veto",
+    "waiting_approval",
+    "waiting_lock",
+    "running",
+    "held",
+    "parked",
+    "verifying",
+    End,
 ]
 
 AUTOMATIC = "rollbackd"
@@ -183,7 +174,6 @@ class Verification(Struct, frozen=True):
     passes: dict[str, int] = {}  # consecutive passes of each check
     asked: dict[str, int] = {}  # how often each was asked
     last_asked: dict[str, Ms] = {}
-    warned: tuple[str, ...] = ()
 
 
 class Resolution(Struct, frozen=True):
@@ -374,7 +364,6 @@ class Matter(Struct, frozen=True):
     trigger: str | None = None
     rung: int = 0  # the next rung to reach
     last_paged: tuple[Ms, ...] = ()  # for each rung; 0: passed over, still to be reached
-    pages: int = 0
     acked: Acked | None = None
 
 

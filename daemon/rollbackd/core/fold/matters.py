@@ -55,9 +55,7 @@ def _matter(state: State, event: e.MatterChanged | e.RungReached | e.MatterAcked
         case e.RungReached():
             before = (*matter.last_paged, *(0 for _ in range(len(matter.last_paged), event.rung)))
             paged = (*before[: event.rung], event.at, *before[event.rung + 1 :])
-            matter = replace(
-                matter, rung=max(matter.rung, event.rung + 1), last_paged=paged, pages=matter.pages + 1
-            )
+            matter = replace(matter, rung=max(matter.rung, event.rung + 1), last_paged=paged)
         case e.MatterAcked():
             matter = replace(matter, acked=Acked(event.by, event.channel, event.at, event.until))
         case e.MatterResolved():
