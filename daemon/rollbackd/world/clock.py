@@ -1,4 +1,4 @@
-"""Steady UTC (rule T1)."""
+"""The machine's clocks (rule T1)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rollbackd.core.model import Ms
 from rollbackd.core.record import Stamp
+from rollbackd.core.steady import Steady
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -25,12 +26,7 @@ def _boot_id() -> str:
 
 
 class Clock:
-    """`now` runs with CLOCK_BOOTTIME, suspend included, from the last recorded moment (T1).
-
-    On the boot of `last` it goes on from there, whatever the wall clock says by now. After a reboot,
-    on another machine, or where CLOCK_BOOTTIME went backwards (a restored container), it starts at
-    the later of the wall clock and `last`: recorded time never runs backwards.
-    """
+    """`now` runs with CLOCK_BOOTTIME, suspend included, from the last recorded moment (see `Steady`)."""
 
     def __init__(
         self,
@@ -43,17 +39,11 @@ class Clock:
         self._wall = wall
         self._boottime = boottime
         self.boot_id = boot_id()
-        self._base_boottime = boottime()
-        if last is None:
-            self._base = wall()
-        elif last.boot == self.boot_id and last.boottime <= self._base_boottime:
-            self._base = last.steady + self._base_boottime - last.boottime
-        else:
-            self._base = max(wall(), last.steady)
+        self._steady = Steady.after(last, boot=self.boot_id, boottime=boottime(), wall=wall())
 
     def now(self) -> Ms:
         """Steady UTC."""
-        return self._base + self._boottime() - self._base_boottime
+        return self._steady.at(self._boottime())
 
     def wall(self) -> Ms:
         """The wall clock, for display only."""
@@ -61,9 +51,8 @@ class Clock:
 
     def boottime_of(self, steady: Ms) -> Ms:
         """CLOCK_BOOTTIME of this boot at that moment; negative for moments before it began."""
-        return self._base_boottime + steady - self._base
+        return self._steady.boottime_of(steady)
 
     def stamp(self, epoch: int, actor: str) -> Stamp:
         boottime = self._boottime()
-        steady = self._base + boottime - self._base_boottime
-        return Stamp(steady, self._wall(), boottime, self.boot_id, epoch, actor)
+        return Stamp(self._steady.at(boottime), self._wall(), boottime, self.boot_id, epoch, actor)

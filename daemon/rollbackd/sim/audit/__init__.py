@@ -1,0 +1,1 @@
+"""Judges a tape by the rules alone; shares no line with the engine."""
