@@ -86,6 +86,10 @@ class MemoryJournal:
     def events(self, after: int, limit: int) -> list[Recorded]:
         return [recorded(row, self._codec) for row in self._rows[after : after + limit]]
 
+    def rows(self, after: int = 0) -> list[Row]:
+        """The stored rows after a seq, as they lie."""
+        return self._rows[after:]
+
     def head(self) -> Head:
         return Head(seq=len(self._rows), hash=self._hash().hex())
 

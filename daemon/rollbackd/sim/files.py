@@ -1,0 +1,234 @@
+"""The configurations of simulated lives: YAML as people write it, read by the daemon's own loader.
+
+A *shape* is a small installation; its *editions* are what a reload brings: the same files with one
+thing changed.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from rollbackd.config import load
+from rollbackd.sim.chance import Chance
+
+if TYPE_CHECKING:
+    from rollbackd.core.model import Config
+
+SHAPES = 60
+EDITIONS = 6
+RECEIVERS = ("sre", "am", "hook", "chat")
+
+Files = dict[str, dict[str, Any]]
+
+
+@lru_cache(SHAPES * EDITIONS)
+def configuration(shape: int, edition: int = 0) -> Config:
+    """What the daemon makes of the files of a shape; edition 0 is how it starts."""
+    files = write(shape, edition)
+    with TemporaryDirectory(prefix="rollbackd-sim-") as place:
+        folder = Path(place)
+        for name, document in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(yaml.safe_dump({"version": "rollbackd/v1", **document}))
+        return load(folder / "rollbackd.yml").core
+
+
+def write(shape: int, edition: int) -> Files:
+    chance = Chance("shape", shape)
+    plans = [_plan(chance, number) for number in range(chance.between(1, 3, "plans"))]
+    groups = [
+        _group(chance, number, [plan["plan"] for plan in plans])
+        for number in range(chance.between(1, 2, "groups"))
+    ]
+    files: Files = {"rollbackd.yml": _main(chance), "triggers/all.yml": {"groups": groups}}
+    files |= {f"plans/{plan['plan']}/plan.yml": plan for plan in plans}
+    if edition:
+        _edit(files, edition)
+    return files
+
+
+def _main(chance: Chance) -> dict[str, Any]:
+    return {
+        "instance": "sim",
+        "prometheus": {"urls": ["http://127.0.0.1:9090"]},
+        "triggers": ["triggers/*.yml"],
+        "plans": ["plans/*/plan.yml"],
+        "state_dir": "state",
+        "max_action": chance.pick(["auto"] * 9 + ["auto_with_warning", "ask", "shadow"], "ceiling"),
+        "actions": {
+            "high": {"action": "auto_with_warning", "veto": chance.pick(["30s", "2m"], "veto")},
+            "medium": {"action": "ask", "expires": chance.pick(["1m", "5m"], "expires")},
+        },
+        "limits": {
+            "rollbacks_per_hour": chance.between(1, 6, "per hour"),
+            "per_service_per_hour": chance.between(1, 3, "per service"),
+            "brake": chance.between(2, 4, "brake"),
+        },
+        "receivers": [
+            {"name": "sre", "webhook": {"url": "http://127.0.0.1:9/sre"}},
+            {"name": "am", "alertmanager": {"urls": ["http://127.0.0.1:9093"]}},
+            {"name": "hook", "webhook": {"url": "http://127.0.0.1:9/hook"}},
+            {"name": "chat", "webhook": {"url": "http://127.0.0.1:9/chat"}},
+        ],
+        "notify": ["chat"],
+        "ladders": {
+            "default": [
+                {"after": "0s", "receivers": ["sre"]},
+                {"after": "2m", "receivers": ["am"], "repeat": "3m", "until": "acked"},
+                {"after": "6m", "receivers": ["hook", "sre"], "repeat": "5m", "until": "resolved"},
+            ]
+        },
+    }
+
+
+def _plan(chance: Chance, number: int) -> dict[str, Any]:
+    def yes(percent: int, what: str) -> bool:
+        return chance.yes(percent, "plan", number, what)
+
+    name = f"p{number}"
+    services = [f"s{number}"] + (["shared"] if yes(55, "shared") else [])
+    phases = [_phase(chance, name, index) for index in range(chance.between(1, 3, name, "phases"))]
+    plan: dict[str, Any] = {
+        "plan": name,
+        "owner": f"{name}-oncall",
+        "level": chance.pick([2, 3, 3], name, "level"),
+        "services": services,
+        "summary": f"{name} back to the previous version",
+        "phases": phases,
+        "verify_windows": chance.between(1, 3, name, "verify"),
+        "settle": chance.pick(["0s", "10s", "30s"], name, "settle"),
+        "verify_within": "3m",
+        "timeout": chance.pick(["3m", "6m"], name, "timeout"),
+        "verification": [{"check": "healthy", "expr": f"healthy_{name}", "pass": "> 0.5"}],
+    }
+    if yes(30, "clean-up"):
+        plan["phases"].append({**_phase(chance, name, 9), "after": "verified"})
+    if yes(25, "previous"):
+        plan["needs_previous"] = True
+    if yes(30, "release"):
+        plan["release"] = {"run": ["true", "release"]}
+    if yes(30, "safety"):
+        plan["safety_checks"] = [{"check": "backup", "run": ["true", "backup"]}]
+    if yes(25, "guard"):
+        guarded = [phases[-1]["phase"]]
+        plan["reversible_while"] = {"run": ["true", "reversible"], "guards": guarded, "description": "gone"}
+    if yes(25, "more checks"):
+        plan["verification"].append(
+            {"check": "smoke", "run": ["true", "smoke"], "on_fail": chance.pick(["fail", "warn"], name, "w")}
+        )
+    return plan
+
+
+def _phase(chance: Chance, plan: str, index: int) -> dict[str, Any]:
+    steps = [
+        _step(chance, plan, f"{index}{letter}") for letter in "ab"[: chance.between(1, 2, plan, index, "steps")]
+    ]
+    return {"phase": f"phase{index}", "estimate": "10s", "steps": steps}
+
+
+def _step(chance: Chance, plan: str, name: str) -> dict[str, Any]:
+    def yes(percent: int, what: str) -> bool:
+        return chance.yes(percent, plan, name, what)
+
+    step: dict[str, Any] = {
+        "step": f"step{name}",
+        "run": ["true", name],
+        "timeout": chance.pick(["20s", "40s"], plan, name, "timeout"),
+    }
+    if yes(12, "irreversible"):
+        return {**step, "irreversible": True}
+    if yes(40, "retry"):
+        step["retry"] = {
+            "attempts": chance.between(2, 3, plan, name, "attempts"),
+            "backoff": chance.pick(["1s", "5s"], plan, name, "backoff"),
+        }
+    if yes(35, "repeatable"):
+        step["repeatable"] = True
+    if yes(35, "probe"):
+        step["probe"] = ["true", f"probe-{name}"]
+    if yes(20, "expect"):
+        step["expect"] = "drained"
+    if yes(25, "verify"):
+        step["verify"] = {"expr": f"verify_{plan}", "pass": "== 0", "within": "15s"}
+    if yes(10, "never"):
+        step["interrupt"] = "never"
+    return step
+
+
+def _group(chance: Chance, number: int, plans: list[str]) -> dict[str, Any]:
+    triggers = [
+        _trigger(chance, f"T{number}{index}", plans)
+        for index in range(chance.between(1, 2, number, "triggers"))
+    ]
+    return {
+        "name": f"g{number}",
+        "interval": chance.pick(["10s", "15s", "20s"], number, "interval"),
+        "align": chance.pick(["0s", "0s", "3s"], number, "align"),
+        "delay": chance.pick(["0s", "0s", "1s"], number, "delay"),
+        "triggers": triggers,
+    }
+
+
+def _trigger(chance: Chance, name: str, plans: list[str]) -> dict[str, Any]:
+    def yes(percent: int, what: str) -> bool:
+        return chance.yes(percent, name, what)
+
+    trigger: dict[str, Any] = {
+        "trigger": name,
+        "category": "metric",
+        "severity": chance.pick(["critical", "critical", "critical", "high", "medium"], name, "severity"),
+        "windows": chance.between(2, 4, name, "windows"),
+        "no_data": chance.pick(["keep", "keep", "keep", "reset", "breach", "ok"], name, "no_data"),
+        "arm": "rollout" if yes(40, "rollout") else "always",
+        "plan": chance.pick(plans, name, "plan"),
+        "cooldown": chance.pick(["0s", "2m", "10m"], name, "cooldown"),
+    }
+    if trigger["arm"] == "rollout" and yes(50, "delay"):
+        trigger["initial_delay"] = "30s"
+    by = ""
+    if yes(35, "per"):
+        trigger["per"] = ["cohort"]
+        by = "by (cohort) "
+    if yes(40, "ratio"):
+        trigger["ratio"] = {
+            "errors": f"sum {by}(errors_{name})",
+            "total": f"sum {by}(total_{name})",
+            "min_total": 5,
+        }
+        trigger["breach"] = "> 0.1"
+    else:
+        trigger["expr"] = f"max {by}(value_{name})"
+        trigger["breach"] = "> 1"
+        if yes(30, "traffic"):
+            trigger["traffic"] = {"expr": f"sum {by}(total_{name})", "at_least": 5}
+    if yes(20, "recovered"):
+        trigger["recovered"] = {"expr": f"max {by}(calm_{name})", "breach": "> 1"}
+    if yes(10, "notify"):
+        trigger["action"] = chance.pick(["notify", "shadow"], name, "action")
+    return trigger
+
+
+def _edit(files: Files, edition: int) -> None:
+    """What a reload brings."""
+    groups = files["triggers/all.yml"]["groups"]
+    first = groups[0]["triggers"][0]
+    match edition:
+        case 1:
+            first["windows"] += 1
+        case 2:
+            first["breach"] = "> 2" if "expr" in first else "> 0.2"
+        case 3:
+            files["rollbackd.yml"]["max_action"] = "ask"
+        case 4:
+            for name in [name for name in files if name.startswith("plans/")]:
+                files[name]["phases"][0]["steps"][0]["run"] = ["true", "another"]
+        case 5 if len(groups[0]["triggers"]) > 1:
+            del groups[0]["triggers"][0]
+        case _:
+            first["cooldown"] = "1m"

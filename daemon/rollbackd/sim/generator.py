@@ -1,0 +1,277 @@
+"""From a seed to a life full of trouble, biased towards what is likely to break the daemon."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollbackd.sim.chance import Chance
+from rollbackd.sim.files import EDITIONS, RECEIVERS, SHAPES, configuration
+from rollbackd.sim.happenings import (
+    UNREACHABLE,
+    UNUSABLE,
+    Ailment,
+    Ails,
+    Dies,
+    Fails,
+    Goes,
+    Happening,
+    Reloads,
+    Says,
+    Scenario,
+    StepGoes,
+    Trouble,
+    When,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rollbackd.core.model import Config, Ms, Trigger
+
+SECOND: Ms = 1_000
+MINUTE: Ms = 60_000
+HOUR: Ms = 3_600_000
+
+MOMENTS = (
+    "life_opened",
+    "wait_began",
+    "veto_opened",
+    "wait_ended",
+    "life_approved",
+    "rollback_began",
+    "step_reached",
+    "step_ordered",
+    "step_started",
+    "step_ended",
+    "step_staged",
+    "step_settled",
+    "verification_began",
+    "rollback_verified",
+    "life_ended",
+    "life_parked",
+    "life_held",
+    "page_promised",
+    "page_delivered",
+    "rung_reached",
+    "matter_opened",
+    "subject_disarmed",
+    "subject_armed",
+    "check_answered",
+)
+"""Events that trouble likes to follow at once."""
+
+_GOES: tuple[Goes, ...] = Goes.__args__  # type: ignore[attr-defined]
+
+
+def draw(seed: int) -> Scenario:
+    """The life of this seed."""
+    chance = Chance("life", seed)
+    shape = chance.below(SHAPES, "shape")
+    config = configuration(shape)
+    until = chance.between(8, 16, "faults") * MINUTE
+    happenings = list(_begin(chance, config))
+    for number in range(chance.between(1, 3, "recipes")):
+        recipe = chance.pick(RECIPES, "recipe", number)
+        happenings += recipe(Chance("recipe", seed, number), config, until)
+    happenings += _people(chance, config)
+    steps = tuple(
+        StepGoes("*", chance.between(1, 8, "step", number), chance.pick(_GOES, "goes", number))
+        for number in range(chance.pick((0, 0, 1, 1, 2, 4), "bad steps"))
+    )
+    return Scenario(
+        seed,
+        shape,
+        until,
+        tuple(happenings),
+        steps,
+        drift=chance.pick((0, 0, 200, -200), "drift"),
+        fresh=chance.yes(80, "fresh"),
+    )
+
+
+def _begin(chance: Chance, config: Config) -> Iterator[Happening]:
+    """Rollouts, and a service that gets unwell after them: without a fire there is no life."""
+    for plan in config.plans:
+        if chance.yes(80, "rollout", plan.name):
+            yield Says(When(at=chance.between(5, 40, "begins", plan.name) * SECOND), "begin_rollout", plan.name)
+    trigger = chance.pick(config.triggers, "first")
+    at = chance.between(50, 120, "ails") * SECOND
+    yield _ails(chance, trigger, When(at=at), "first")
+
+
+def _ails(
+    chance: Chance, trigger: Trigger, when: When, key: str, how: Ailment = "breach", *, heals: bool = True
+) -> Ails:
+    span = trigger.interval * trigger.windows
+    lasts = chance.pick((span, span + trigger.interval, 2 * span, 10 * span, 10 * span), key, "lasts")
+    subject = chance.pick((-1, -1, 0, 1), key, "subject")
+    return Ails(when, trigger.name, how, lasts, subject, heals and chance.yes(85, key, "heals"))
+
+
+def _people(chance: Chance, config: Config) -> Iterator[Happening]:
+    """Somebody usually answers, at some time."""
+    for nth in (1, 2):
+        if chance.yes(70, "confirms", nth):
+            answer = chance.pick(("done", "retry", "skip"), "answer", nth)
+            yield Says(_soon(chance, "life_parked", nth), "confirm", answer, stale=chance.yes(15, "stale", nth))
+        if chance.yes(60, "resumes", nth):
+            yield Says(_soon(chance, "life_parked", nth, 90), "resume")
+        if chance.yes(60, "resolves", nth):
+            yield Says(_soon(chance, "life_ended", nth), "resolve", twice=chance.yes(20, "twice", nth))
+        if chance.yes(50, "approves", nth):
+            yield Says(_soon(chance, "wait_began", nth), "approve", stale=chance.yes(20, "old", nth))
+        if chance.yes(30, "acks", nth):
+            yield Says(_soon(chance, "rung_reached", nth), "ack")
+    if chance.yes(20, "rearms"):
+        what = chance.pick(("plan", "trigger"), "rearm what")
+        yield Says(_soon(chance, "life_ended", 1, 60), "rearm", what)
+    if chance.yes(15, "starts"):
+        plan = chance.pick(config.plans, "start").name
+        yield Says(When(at=chance.between(30, 500, "start at") * SECOND), "start", plan)
+
+
+def _soon(chance: Chance, kind: str, nth: int, seconds: int = 0) -> When:
+    after = chance.pick((0, 5, 500, 5_000, 40_000), kind, nth, seconds, "soon")
+    return When(on=kind, nth=nth, after=after + seconds * SECOND)
+
+
+def _moment(chance: Chance, until: Ms) -> When:
+    if chance.yes(30, "at"):
+        return When(at=chance.between(30 * SECOND, until - MINUTE, "when"))
+    after = chance.pick((0, 0, 1, 3, 40, 1_500, 11_000), "after")
+    return When(on=chance.pick(MOMENTS, "on"), nth=chance.pick((1, 1, 1, 2, 3), "nth"), after=after)
+
+
+# Recipes: each a trouble that people have met, or fear
+
+
+def two_on_one_service(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    at = chance.between(60, 150, "at") * SECOND
+    for number, trigger in enumerate(config.triggers[:3]):
+        later = chance.pick((0, 1, 10_000, 30_000), number, "later")
+        yield _ails(chance, trigger, When(at=at + later), f"both {number}")
+
+
+def clears_in_mid_step(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    trigger = chance.pick(config.triggers, "trigger")
+    at = chance.between(60, 120, "at") * SECOND
+    lasts = (trigger.windows + 1) * trigger.interval + chance.between(0, 30, "more") * SECOND
+    yield Ails(When(at=at), trigger.name, "breach", lasts, heals=False)
+
+
+def comes_and_goes(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """Now and then a window is well, dead, thin or late."""
+    trigger = chance.pick(config.triggers, "trigger")
+    at = chance.between(50, 100, "at") * SECOND
+    hows: tuple[Ailment, ...] = ("breach", "breach", "nan", "absent", "low_traffic", "infinite", "unscraped")
+    for number in range(chance.between(4, 12, "times")):
+        lasts = trigger.interval * chance.between(1, 3, number, "windows")
+        yield Ails(When(at=at), trigger.name, chance.pick(hows, number, "how"), lasts, heals=False)
+        at += lasts + chance.pick((0, 0, trigger.interval), number, "gap")
+
+
+def approval_races_expiry(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    for nth in (1, 2, 3):
+        after = chance.between(-3, 3, nth) * chance.pick((1, 500), nth, "scale")
+        yield Says(When(on="wait_began", nth=nth, after=after, until=True), "approve", twice=nth == 1)
+
+
+def veto_races_its_window(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    after = chance.between(-3, 3, "after")
+    yield Says(When(on="veto_opened", after=after, until=True), chance.pick(("veto", "approve"), "verb"))
+    if chance.yes(50, "clock"):
+        yield Fails(When(on="veto_opened", after=0, until=True), "wall_jumps", amount=-HOUR)
+
+
+def out_for_ten_minutes(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    lasts = chance.pick((MINUTE, 10 * MINUTE), "lasts")
+    yield Fails(_moment(chance, until), "ten_minutes_out", lasts)
+    trigger = chance.pick(config.triggers, "trigger")
+    yield _ails(chance, trigger, When(at=chance.between(60, 200, "at") * SECOND), "meanwhile")
+
+
+def prometheus_is_odd(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    whats: tuple[Trouble, ...] = (*UNREACHABLE, *UNUSABLE, "frozen", "skewed", "late_answers")  # type: ignore[assignment]
+    for number in range(chance.between(1, 3, "how many")):
+        own = Chance("odd", chance.below(1 << 30, number))
+        what = own.pick(whats, "what")
+        amount = own.pick((-90_000, -3_000, 2_000, 60_000), "skew") if what == "skewed" else 0
+        amount = own.pick((300, 4_000, 12_000), "late") if what == "late_answers" else amount
+        yield Fails(_moment(own, until), what, own.pick((3, 20, 70), "lasts") * SECOND, amount=amount)
+
+
+def nobody_answers(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    what = chance.pick(("receiver_refuses", "receiver_deaf", "receiver_slow"), "what")
+    of = chance.pick(("", *RECEIVERS), "of")
+    yield Fails(_moment(chance, until), what, chance.pick((20, 200, 600), "lasts") * SECOND, of)  # type: ignore[arg-type]
+
+
+def checks_are_odd(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    of = chance.pick(("", "backup", "reversible", "release", "probe", "verify", "healthy", "smoke"), "of")
+    what: Trouble = chance.pick(("checks_fail", "checks_cannot_tell"), "what")
+    yield Fails(_moment(chance, until), what, chance.pick((5, 40, 400), "lasts") * SECOND, of)
+
+
+def disk_is_odd(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    what: Trouble = chance.pick(("disk_full", "disk_slow", "disk_breaks"), "what")
+    yield Fails(_moment(chance, until), what, chance.pick((1, 7, 50), "lasts") * SECOND)
+
+
+def dies(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    for number in range(chance.pick((1, 1, 2, 4), "times")):
+        own = Chance("dies", chance.below(1 << 30, number))
+        down = own.pick((100, 2_000, 2_000, 45_000, 400_000), "down")
+        yield Dies(_moment(own, until), down, machine=own.yes(15, "machine"), wrappers=own.yes(15, "wrappers"))
+
+
+def time_is_odd(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    amount = chance.pick((-HOUR, HOUR, -24 * HOUR, 72 * HOUR), "amount")
+    yield Fails(_moment(chance, until), "wall_jumps", amount=amount)
+    if chance.yes(50, "suspended"):
+        own = Chance("suspended", chance.below(1 << 30, "own"))
+        yield Fails(_moment(own, until), "suspended", own.pick((3, 30, 300), "lasts") * SECOND)
+
+
+def reloaded(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    for number in range(chance.between(1, 3, "times")):
+        own = Chance("reloaded", chance.below(1 << 30, number))
+        edition = own.pick((*range(EDITIONS), -1), "edition")
+        yield Reloads(_moment(own, until), edition, own.pick((1, 1, 4), "storm"))
+
+
+def people_meddle(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    for number in range(chance.between(1, 5, "times")):
+        own = Chance("meddle", chance.below(1 << 30, number))
+        verb = own.pick(
+            ("ack", "approve", "veto", "hold", "hold", "abort", "abort_now", "resume", "confirm", "resolve")
+            + ("pause", "unpause", "rearm", "start", "begin_rollout", "finish_rollout"),
+            "verb",
+        )
+        answer = own.pick(("done", "retry", "skip"), "answer")
+        if verb in ("start", "begin_rollout", "finish_rollout"):
+            answer = own.pick(config.plans, "plan").name
+        if verb in ("pause", "unpause", "rearm"):
+            answer = own.pick(("plan", "trigger"), "of")
+        yield Says(_moment(own, until), verb, answer, stale=own.yes(20, "stale"), twice=own.yes(20, "twice"))
+        if verb == "hold" and own.yes(70, "resumes"):
+            yield Says(When(on="life_held", after=own.between(1, 90, "resumes at") * SECOND), "resume")
+
+
+RECIPES: tuple[Callable[[Chance, Config, Ms], Iterator[Happening]], ...] = (
+    two_on_one_service,
+    clears_in_mid_step,
+    comes_and_goes,
+    approval_races_expiry,
+    veto_races_its_window,
+    out_for_ten_minutes,
+    prometheus_is_odd,
+    nobody_answers,
+    checks_are_odd,
+    disk_is_odd,
+    dies,
+    dies,
+    time_is_odd,
+    reloaded,
+    people_meddle,
+    people_meddle,
+)

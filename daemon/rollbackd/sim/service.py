@@ -1,0 +1,75 @@
+"""What is watched: how unwell it is, release by release, and what undoing a release mends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rollbackd.core.model import Config, Ms
+    from rollbackd.sim.happenings import Ailment, Ails
+
+COHORTS = ("blue", "green")
+
+
+class _Spell:
+    """One trigger's view of something being wrong, from `begin` until `end`."""
+
+    __slots__ = ("ails", "begin", "end")
+
+    def __init__(self, ails: Ails, begin: Ms) -> None:
+        self.ails = ails
+        self.begin = begin
+        self.end = begin + ails.lasts
+
+
+class Service:
+    """Moments are the world's true time."""
+
+    def __init__(self, config: Config) -> None:
+        self._plans = {trigger.name: trigger.plan for trigger in config.triggers}
+        self._steps = {
+            plan.name: {step.name for phase, step in plan.steps() if not phase.after_verified}
+            for plan in config.plans
+        }
+        self._spells: dict[str, list[_Spell]] = {}
+        self._done: dict[str, set[str]] = {}  # life → steps that took effect
+        self.releases: dict[str, str] = {plan.name: "next" for plan in config.plans}
+
+    def ails(self, ails: Ails, now: Ms) -> None:
+        self._spells.setdefault(ails.trigger, []).append(_Spell(ails, now))
+
+    def how(self, trigger: str, subject: int, at: Ms) -> Ailment | None:
+        """What was wrong then, the latest trouble first; None: nothing."""
+        for spell in reversed(self._spells.get(trigger, ())):
+            if spell.begin <= at < spell.end and spell.ails.subject in (-1, subject):
+                return spell.ails.how
+        return None
+
+    def well(self, plan: str, at: Ms) -> bool:
+        return not any(
+            self._plans.get(trigger) == plan and spell.begin <= at < spell.end
+            for trigger, spells in self._spells.items()
+            for spell in spells
+        )
+
+    def step_done(self, life: str, step: str, now: Ms) -> None:
+        """A step took effect; the last one of its plan undoes the release."""
+        plan = life.rpartition("-")[0]
+        done = self._done.setdefault(life, set())
+        done.add(step)
+        if not self._steps.get(plan, {step}) <= done:
+            return
+        self.releases[plan] = "previous"
+        self.over(plan, now)
+
+    def over(self, plan: str, now: Ms) -> None:
+        for trigger, spells in self._spells.items():
+            if self._plans.get(trigger) == plan:
+                for spell in spells:
+                    if spell.ails.heals and spell.begin <= now:
+                        spell.end = min(spell.end, now)
+
+    def all_over(self, now: Ms) -> None:
+        """The faults are over: nothing new goes wrong. What is wrong by then ends by itself."""
+        for spells in self._spells.values():
+            spells[:] = [spell for spell in spells if spell.begin <= now]
