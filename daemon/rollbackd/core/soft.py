@@ -60,6 +60,7 @@ class Soft:
         self.spoke_at: Ms = 0  # when its last long silence ended
         self.answered = False
         self._alarms: list[tuple[Ms, str]] = []
+        self._set: dict[str, Ms] = {}  # watch → the alarm last set, while it has not gone off
         self._by_name: dict[str, list[Watch]] = {}
         self._pinned: list[tuple[str, bool]] = []
 
@@ -126,12 +127,14 @@ class Soft:
 
     def alarm(self, watch: Watch, due: Ms) -> None:
         watch.due = due
-        heappush(self._alarms, (due, watch.key))
+        if self._set.get(watch.key) != due:  # one window, one alarm: each is looked at when it goes off
+            self._set[watch.key] = due
+            heappush(self._alarms, (due, watch.key))
 
     def due(self, now: Ms) -> Iterator[Watch]:
         """The watches whose time to ask has come."""
         while self._alarms and self._alarms[0][0] <= now:
-            due, key = heappop(self._alarms)
+            due, key = self._pop()
             watch = self.watches.get(key)
             if watch is not None and watch.due == due:
                 yield watch
@@ -142,8 +145,14 @@ class Soft:
             watch = self.watches.get(key)
             if watch is not None and watch.due == due:
                 return due
-            heappop(self._alarms)
+            self._pop()
         return None
+
+    def _pop(self) -> tuple[Ms, str]:
+        due, key = heappop(self._alarms)
+        if self._set.get(key) == due:
+            del self._set[key]
+        return due, key
 
     def recover(self, state: State, watch: Watch, applied: Applied) -> None:
         """Count this window for the lives that verify by this watch (S3)."""
