@@ -248,12 +248,14 @@ def refuse_irreversible(turn: Turn, life: Life) -> None:
 
 
 def _needs_approval(life: Life) -> bool:
-    """An approval answers the reasons it was shown; a new one asks again (D7)."""
+    """An approval answers the reasons it was shown; a new one asks again (D7). A pause never stops a
+    person (D5)."""
     if life.by != AUTOMATIC or life.action != "ask":
         return False
     if life.approval is None:
         return True
-    return any(lowering.reason not in life.approval.reasons for lowering in life.lowered)
+    answered = {*life.approval.reasons, "paused"}
+    return any(lowering.reason not in answered for lowering in life.lowered)
 
 
 def ask(turn: Turn, life: Life) -> None:

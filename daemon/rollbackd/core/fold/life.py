@@ -85,6 +85,7 @@ def _fold_wait(life: Life, event: e.WaitBegan | e.VetoOpened | e.WaitEnded | e.L
                 expires=event.until,
                 wait=None,
                 wait_over=None,
+                approval=None,  # it answered what was shown then; this is asked anew (D7)
                 revision=life.revision + 1,
             )
         case e.WaitBegan(wait="lock"):
