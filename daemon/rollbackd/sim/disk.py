@@ -65,9 +65,7 @@ class Disk:
         self._room += RESERVE * had
         return had
 
-    def perform(
-        self, loop: SimulatedLoop, work: Callable[..., Any], *arguments: Any
-    ) -> asyncio.Future[Any]:
+    def perform(self, loop: SimulatedLoop, work: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
         future = loop.create_future()
         self.appends += 1
         latency = self._chance.between(0, 3, "latency", self.appends)

@@ -127,7 +127,8 @@ def _plan(chance: Chance, number: int) -> dict[str, Any]:
 
 def _phase(chance: Chance, plan: str, index: int) -> dict[str, Any]:
     steps = [
-        _step(chance, plan, f"{index}{letter}") for letter in "ab"[: chance.between(1, 2, plan, index, "steps")]
+        _step(chance, plan, f"{index}{letter}")
+        for letter in "ab"[: chance.between(1, 2, plan, index, "steps")]
     ]
     return {"phase": f"phase{index}", "estimate": "10s", "steps": steps}
 

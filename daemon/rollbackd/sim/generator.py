@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from rollbackd.sim.chance import Chance
 from rollbackd.sim.files import EDITIONS, RECEIVERS, SHAPES, configuration
@@ -60,7 +60,12 @@ MOMENTS = (
 )
 """Events that trouble likes to follow at once."""
 
-_GOES: tuple[Goes, ...] = Goes.__args__  # type: ignore[attr-defined]
+MEDDLING = (
+    *("ack", "approve", "veto", "hold", "hold", "abort", "abort_now", "resume", "confirm", "resolve"),
+    *("pause", "pause", "unpause", "rearm", "start", "begin_rollout", "finish_rollout"),
+)
+
+_GOES: tuple[Goes, ...] = get_args(Goes)
 
 
 def draw(seed: int) -> Scenario:
@@ -70,7 +75,7 @@ def draw(seed: int) -> Scenario:
     config = configuration(shape)
     until = chance.between(8, 16, "faults") * MINUTE
     happenings = list(_begin(chance, config))
-    for number in range(chance.between(1, 3, "recipes")):
+    for number in range(chance.pick((1, 1, 2, 2, 3, 5), "recipes")):
         recipe = chance.pick(RECIPES, "recipe", number)
         happenings += recipe(Chance("recipe", seed, number), config, until)
     happenings += _people(chance, config)
@@ -93,7 +98,9 @@ def _begin(chance: Chance, config: Config) -> Iterator[Happening]:
     """Rollouts, and a service that gets unwell after them: without a fire there is no life."""
     for plan in config.plans:
         if chance.yes(80, "rollout", plan.name):
-            yield Says(When(at=chance.between(5, 40, "begins", plan.name) * SECOND), "begin_rollout", plan.name)
+            yield Says(
+                When(at=chance.between(5, 40, "begins", plan.name) * SECOND), "begin_rollout", plan.name
+            )
     trigger = chance.pick(config.triggers, "first")
     at = chance.between(50, 120, "ails") * SECOND
     yield _ails(chance, trigger, When(at=at), "first")
@@ -113,7 +120,9 @@ def _people(chance: Chance, config: Config) -> Iterator[Happening]:
     for nth in (1, 2):
         if chance.yes(70, "confirms", nth):
             answer = chance.pick(("done", "retry", "skip"), "answer", nth)
-            yield Says(_soon(chance, "life_parked", nth), "confirm", answer, stale=chance.yes(15, "stale", nth))
+            yield Says(
+                _soon(chance, "life_parked", nth), "confirm", answer, stale=chance.yes(15, "stale", nth)
+            )
         if chance.yes(60, "resumes", nth):
             yield Says(_soon(chance, "life_parked", nth, 90), "resume")
         if chance.yes(60, "resolves", nth):
@@ -150,6 +159,36 @@ def two_on_one_service(chance: Chance, config: Config, until: Ms) -> Iterator[Ha
     for number, trigger in enumerate(config.triggers[:3]):
         later = chance.pick((0, 1, 10_000, 30_000), number, "later")
         yield _ails(chance, trigger, When(at=at + later), f"both {number}")
+
+
+def breach_before_the_rollout(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """What was bad already is no reason to undo what came after (W9)."""
+    trigger = chance.pick(config.triggers, "trigger")
+    lasts = trigger.interval * chance.between(2, 14, "windows")
+    yield Ails(When(at=10 * SECOND), trigger.name, "breach", lasts, heals=False)
+    yield Says(When(at=10 * SECOND + lasts // 2), "begin_rollout", trigger.plan)
+    if chance.yes(60, "again"):
+        again = 10 * SECOND + lasts + chance.pick((0, 20, 60), "later") * SECOND
+        yield _ails(chance, trigger, When(at=again), "again")
+
+
+def paused_meanwhile(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    about = chance.pick(("plan", "trigger"), "about")
+    yield Says(When(at=chance.between(40, 110, "at") * SECOND), "pause", about)
+    if chance.yes(60, "ends"):
+        yield Says(When(on="life_opened", after=chance.between(0, 60, "ends at") * SECOND), "unpause", about)
+
+
+def full_at_the_worst_moment(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    kind = chance.pick(MOMENTS, "kind")
+    what: Trouble = chance.pick(("disk_full", "disk_full", "disk_breaks", "disk_slow"), "what")
+    yield Fails(When(on=kind), what, chance.pick((400, 3_000, 20_000), "lasts"))
+
+
+def past_the_point_of_no_return(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    kind = chance.pick(("life_opened", "rollback_began", "step_settled", "life_parked"), "kind")
+    what: Trouble = chance.pick(("checks_fail", "checks_fail", "checks_cannot_tell"), "what")
+    yield Fails(When(on=kind), what, chance.pick((2, 60), "lasts") * SECOND, "reversible")
 
 
 def clears_in_mid_step(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
@@ -191,7 +230,7 @@ def out_for_ten_minutes(chance: Chance, config: Config, until: Ms) -> Iterator[H
 
 
 def prometheus_is_odd(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
-    whats: tuple[Trouble, ...] = (*UNREACHABLE, *UNUSABLE, "frozen", "skewed", "late_answers")  # type: ignore[assignment]
+    whats: tuple[Trouble, ...] = (*UNREACHABLE, *UNUSABLE, "frozen", "skewed", "late_answers")
     for number in range(chance.between(1, 3, "how many")):
         own = Chance("odd", chance.below(1 << 30, number))
         what = own.pick(whats, "what")
@@ -221,7 +260,9 @@ def dies(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
     for number in range(chance.pick((1, 1, 2, 4), "times")):
         own = Chance("dies", chance.below(1 << 30, number))
         down = own.pick((100, 2_000, 2_000, 45_000, 400_000), "down")
-        yield Dies(_moment(own, until), down, machine=own.yes(15, "machine"), wrappers=own.yes(15, "wrappers"))
+        yield Dies(
+            _moment(own, until), down, machine=own.yes(15, "machine"), wrappers=own.yes(15, "wrappers")
+        )
 
 
 def time_is_odd(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
@@ -242,11 +283,7 @@ def reloaded(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
 def people_meddle(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
     for number in range(chance.between(1, 5, "times")):
         own = Chance("meddle", chance.below(1 << 30, number))
-        verb = own.pick(
-            ("ack", "approve", "veto", "hold", "hold", "abort", "abort_now", "resume", "confirm", "resolve")
-            + ("pause", "unpause", "rearm", "start", "begin_rollout", "finish_rollout"),
-            "verb",
-        )
+        verb = own.pick(MEDDLING, "verb")
         answer = own.pick(("done", "retry", "skip"), "answer")
         if verb in ("start", "begin_rollout", "finish_rollout"):
             answer = own.pick(config.plans, "plan").name
@@ -259,6 +296,10 @@ def people_meddle(chance: Chance, config: Config, until: Ms) -> Iterator[Happeni
 
 RECIPES: tuple[Callable[[Chance, Config, Ms], Iterator[Happening]], ...] = (
     two_on_one_service,
+    breach_before_the_rollout,
+    paused_meanwhile,
+    full_at_the_worst_moment,
+    past_the_point_of_no_return,
     clears_in_mid_step,
     comes_and_goes,
     approval_races_expiry,

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
 from rollbackd.core.model import Ms
-
-UNREACHABLE = {
-    "refused": 19,
-    "error_503": 19,
-    "too_many_429": 19,
-    "drips": 20,
-    "cut_off": 21,
-    "endless": 25,
-    "redirects": 26,
-    "tls_expired": 29,
-    "all_down": 30,
-    "ten_minutes_out": 31,
-}
-"""How Prometheus does not answer, and which of docs/faults.md it is."""
-
-UNUSABLE = {"error_422": 19, "no_json": 21, "two_series": 24, "warnings": 27}
 
 Trouble = Literal[
     "refused",
@@ -54,7 +38,23 @@ Trouble = Literal[
     "suspended",  # the machine sleeps (18), or the process is stopped
 ]
 
-TROUBLES: tuple[Trouble, ...] = Trouble.__args__  # type: ignore[attr-defined]
+TROUBLES: tuple[Trouble, ...] = get_args(Trouble)
+
+UNREACHABLE: dict[Trouble, int] = {
+    "refused": 19,
+    "error_503": 19,
+    "too_many_429": 19,
+    "drips": 20,
+    "cut_off": 21,
+    "endless": 25,
+    "redirects": 26,
+    "tls_expired": 29,
+    "all_down": 30,
+    "ten_minutes_out": 31,
+}
+"""How Prometheus does not answer, and which of docs/faults.md it is."""
+
+UNUSABLE: dict[Trouble, int] = {"error_422": 19, "no_json": 21, "two_series": 24, "warnings": 27}
 
 Ailment = Literal["breach", "nan", "infinite", "absent", "low_traffic", "unscraped"]
 

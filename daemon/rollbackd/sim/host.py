@@ -54,9 +54,7 @@ class DaemonClock:
 
     def __init__(self, clocks: Clocks, last: Stamp | None) -> None:
         self._clocks = clocks
-        self.steady = Steady.after(
-            last, boot=clocks.boot_id, boottime=clocks.boottime(), wall=clocks.wall()
-        )
+        self.steady = Steady.after(last, boot=clocks.boot_id, boottime=clocks.boottime(), wall=clocks.wall())
 
     def now(self) -> Ms:
         return self.steady.at(self._clocks.boottime())

@@ -50,14 +50,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self.now / 1000
 
-    def call_soon(
+    def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._ready_now.append(handle)
         return handle
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
@@ -90,7 +90,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """The daemon's process is gone: nothing it had in mind happens."""
         for task in asyncio.all_tasks(self):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
-            task.get_coro().close()  # type: ignore[union-attr]  # runs its `finally`, whose callbacks go with it
+            task.get_coro().close()  # runs its `finally`, whose callbacks go with it
         self._ready_now.clear()
         self._timers.clear()
         self._tasks.clear()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rollbackd.core.engine import Advance
-    from rollbackd.core.model import Config, Ms
+    from rollbackd.core.model import Ms
     from rollbackd.core.record import Head
     from rollbackd.sim.happenings import Crash, Happening, Scenario, When
 
@@ -248,16 +248,13 @@ class Play:
         verb = verb_of(says, life, driver.driver.engine.state)
         if verb is not None:
             self._requests += 1
-            name = msgspec.inspect.type_info(type(verb)).tag  # type: ignore[union-attr]
             fields = msgspec.to_builtins(verb)
-            self._record(tape.Spoke(self.loop.now, self._requests, "ann", str(name), fields))
+            self._record(tape.Spoke(self.loop.now, self._requests, "ann", fields.pop("type"), fields))
             self._speaking.append(self.loop.create_task(self._speak(driver, verb, self._requests)))
 
     async def _speak(self, driver: Loop, verb: s.Verb, request: int) -> None:
         reply = await driver.speak(verb, "ann", "sim")
-        self._record(
-            tape.Replied(self.loop.now, request, reply.accepted, reply.conflict, reply.text)
-        )
+        self._record(tape.Replied(self.loop.now, request, reply.accepted, reply.conflict, reply.text))
 
     def _reload(self, edition: int) -> None:
         self._broken_files = edition < 0

@@ -10,8 +10,6 @@ from rollbackd.sim.happenings import UNREACHABLE, UNUSABLE
 from rollbackd.sim.service import COHORTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rollbackd.core.effects import Ask, WindowQuery
     from rollbackd.core.model import Ms
     from rollbackd.sim.service import Service
@@ -84,9 +82,7 @@ class Prometheus:
             windows.append(window)
         return s.Series(tuple(windows))
 
-    def _read(
-        self, metric: str, trigger: str, subject: int, end: Ms, now: Ms, coverage: bool
-    ) -> str | None:
+    def _read(self, metric: str, trigger: str, subject: int, end: Ms, now: Ms, coverage: bool) -> str | None:
         sample = self._newest(trigger, subject, end, now)
         if end - sample > LOOK_BACK:
             return None
@@ -122,5 +118,3 @@ class Prometheus:
 
     def _unscraped(self, trigger: str, subject: int, at: Ms) -> bool:
         return self._service.how(trigger, subject, at) == "unscraped"
-
-

@@ -158,9 +158,7 @@ class SimulatedWorld:
             return
         around = self._around
         around.record(
-            tape.Probed(
-                around.loop.now, effect.key, effect.check.name, answered.answer, answered.status
-            )
+            tape.Probed(around.loop.now, effect.key, effect.check.name, answered.answer, answered.status)
         )
         self._post(answered)
 
@@ -228,5 +226,3 @@ def _told(role: str, answer: s.QueryAnswer) -> tape.Answer:
             return tape.Answer(role, None, "unreachable")  # type: ignore[arg-type]
         case s.Unusable():
             return tape.Answer(role, None, "unusable")  # type: ignore[arg-type]
-
-
