@@ -1,0 +1,113 @@
+"""What an answer of Prometheus means for one subject: an own reading of W2, W3 and W14."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rollbackd.sim.audit.book import Doc
+    from rollbackd.sim.tape import Answer, Ms, Told
+
+
+class Reading(NamedTuple):
+    verdict: str  # "" where nothing was heard, or its samples are still to come
+    value: str | None = None
+
+
+UNHEARD = Reading("")
+NO_DATA = Reading("no_data")
+
+
+def breaches(value: float, limit: Doc) -> bool:
+    bound: float = limit["value"]
+    match limit["op"]:
+        case ">":
+            return value > bound
+        case ">=":
+            return value >= bound
+        case "<":
+            return value < bound
+        case "<=":
+            return value <= bound
+        case "==":
+            return value == bound
+    return value != bound
+
+
+class Window:
+    """One window as one `Told` gave it."""
+
+    __slots__ = ("begin", "condition", "coverage", "failure", "steady", "traffic", "values")
+
+    def __init__(self, told: Told, index: int, condition: Doc, interval: Ms) -> None:
+        self.steady = told.steady
+        self.condition = condition
+        self.begin = told.ends[index] - interval
+        self.failure = _failure(told.answers)
+        self.values: dict[str, str] = {}
+        self.traffic: dict[str, str] | None = None
+        self.coverage: list[dict[str, str]] = []
+        if self.failure:
+            return
+        for answer in told.answers:
+            series = answer.windows[index] if answer.windows is not None else {}
+            if answer.role == "value":
+                self.values = series
+            elif answer.role == "traffic":
+                self.traffic = series
+            else:
+                self.coverage.append(series)
+
+    def subjects(self) -> Iterator[str]:
+        yield from self.values
+        for subject in self.traffic or ():
+            if subject not in self.values:
+                yield subject
+
+    def read(self, subject: str) -> Reading:
+        if self.failure:
+            return Reading("unknown") if self.failure == "unusable" else UNHEARD
+        reading = self._judge(subject)
+        if self.coverage and not self._covered(subject, reading.verdict):
+            return UNHEARD
+        return reading
+
+    def _judge(self, subject: str) -> Reading:
+        text, condition = self.values.get(subject), self.condition
+        value = float(text) if text is not None else None
+        if self.traffic is None:
+            if value is None or not isfinite(value):
+                return NO_DATA
+            return Reading("breach" if breaches(value, condition["breach"]) else "ok", text)
+        known = self.traffic.get(subject)
+        if known is None or not isfinite(traffic := float(known)):
+            return NO_DATA
+        if traffic < condition.get("at_least", 0.0):
+            return Reading("low_traffic")
+        if condition.get("total") is not None:
+            text = f"{text or '0'}/{known}"
+            value = 0.0 if value is None else value
+            if traffic == 0 or not isfinite(value):
+                return NO_DATA
+            value /= traffic
+        elif value is None or not isfinite(value):
+            return NO_DATA
+        return Reading("breach" if breaches(value, condition["breach"]) else "ok", text)
+
+    def _covered(self, subject: str, verdict: str) -> bool:
+        for newest in self.coverage:
+            text = newest.get(subject, newest.get("*"))
+            if text is None:
+                if verdict != "no_data":
+                    return False
+            elif not float(text) > self.begin / 1000:
+                return False
+        return True
+
+
+def _failure(answers: tuple[Answer, ...]) -> str:
+    failures = {answer.failure for answer in answers}
+    return "unreachable" if "unreachable" in failures else "unusable" if "unusable" in failures else ""

@@ -1,0 +1,372 @@
+"""What Prometheus told, and what had to become of it (I1, I8; W1–W5, W7, W9, W13, W14)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from rollbackd.sim.audit.book import AUTOMATIC, Noun
+from rollbackd.sim.audit.reading import NO_DATA, UNHEARD, Reading, Window
+from rollbackd.sim.tape import Booted, Died, Started, Told
+
+if TYPE_CHECKING:
+    from rollbackd.sim.audit.book import Book, Doc, Life
+    from rollbackd.sim.tape import Ms
+
+REMEMBERED = 160
+"""Windows of a watch that are kept: more than a life keeps as evidence."""
+
+EVIDENCE = 64
+JITTER: Ms = 100
+"""Two clocks are compared through a skew that was measured a moment ago."""
+
+BRAKE_WAIT: Ms = 1_000
+QUEUED: Ms = 500
+"""An answer may have waited so long before it was judged."""
+
+SKEW_MATTERS: Ms = 1_200_000
+
+
+class Watch:
+    """The windows of one condition, as told."""
+
+    def __init__(self, trigger: Doc) -> None:
+        self.trigger = trigger
+        self.interval: Ms = trigger["interval"]
+        self.windows: dict[Ms, list[Window]] = {}
+        self.newest: Ms = 0
+        self.newest_asked: Ms = 0
+        self.missing: set[Ms] = set()  # older windows that are being asked
+        self.steady: Ms = 0
+
+    def take(self, told: Told, condition: Doc) -> None:
+        windows = self.windows
+        for index, end in enumerate(told.ends):
+            windows.setdefault(end, []).append(Window(told, index, condition, self.interval))
+        self.newest = max(self.newest, told.ends[-1])
+        self.missing.discard(told.ends[0])
+        self.steady = told.steady
+        while len(windows) > REMEMBERED:
+            del windows[min(windows)]
+
+    def readings(self, end: Ms, subject: str) -> list[Reading]:
+        return [window.read(subject) for window in self.windows.get(end, ())]
+
+    def read(self, end: Ms, subject: str) -> Reading:
+        """What is known of that window: `UNHEARD` where it was not told, or told in two ways."""
+        found = UNHEARD
+        for window in self.windows.get(end, ()):
+            reading = window.read(subject)
+            if reading.verdict:
+                if found.verdict and found != reading:
+                    return UNHEARD
+                found = reading
+        return found
+
+    def run(self, subject: str, floor: Ms, most: int, verdict: str = "breach") -> tuple[int, bool]:
+        """How many windows up to the newest say `verdict` without a gap, `most` at most, and whether
+        it is certain that there are no more: the one before counts not, or says ok."""
+        end, count = self.newest, 0
+        while count < most and end - self.interval >= floor:
+            found = self.read(end, subject).verdict
+            if found != verdict:
+                return count, found == "ok"
+            count, end = count + 1, end - self.interval
+        return count, end - self.interval < floor
+
+    def since(self, steady: Ms, subject: str) -> list[Reading]:
+        """The windows told at that moment or later."""
+        return [w.read(subject) for told in self.windows.values() for w in told if w.steady >= steady]
+
+
+class Windows(Noun):
+    """Keeps the watches; nothing that had to fire may be missing (I1), nothing else may (I8)."""
+
+    def __init__(self, book: Book) -> None:
+        super().__init__(book)
+        self.watches: dict[str, Watch] = {}
+        self.nearly: dict[str, tuple[Ms, Ms]] = {}  # plan → end, steady (D9)
+        self._skews: dict[Ms, Ms] = {0: 0}  # skew → when it was last told
+        self.records = {
+            Told: self._told,
+            Started: self._asked,
+            Booted: self._anew,
+            Died: self._anew,
+        }
+        self.rows = {
+            "life_opened": self._opened,
+            "subject_joined": self._joined,
+            "rollback_began": self._began,
+            "subject_left": self._left,
+            "subject_disarmed": self._disarmed,
+            "trigger_counted": self._recounted,
+            "trigger_forgotten": self._recounted,
+            "rollout_began": self._forgive,
+            "rollout_finished": self._forgive,
+            "configuration_loaded": self._forgive,
+            "daemon_started": self._forgive,
+        }
+
+    def watch(self, trigger: Doc, *, recovery: bool = False) -> Watch | None:
+        suffix = "/recovered" if recovery and trigger.get("recovered") else ""
+        return self.watches.get(f"{trigger['name']}@{trigger['fingerprint']}{suffix}")
+
+    # Telling
+
+    def _asked(self, record: Started) -> None:
+        if record.effect != "ask":
+            return
+        ends = record.fields["ends"]
+        definition = self.book.definitions.get(record.fields["watch"])
+        self.book.demand("I2", definition is not None, "asks for", record.fields["watch"], "nobody defined")
+        if definition is None:
+            return
+        watch = self.watches.get(record.fields["watch"])
+        if watch is None:
+            watch = self.watches[record.fields["watch"]] = Watch(definition[0])
+        interval = watch.interval
+        aligned = all((end - watch.trigger.get("align", 0)) % interval == 0 for end in ends)
+        self.book.demand("W1", aligned, record.key, "does not end at its interval")
+        self.book.demand("I16", len(ends) <= 4 * EVIDENCE, record.key, "asks without end")
+        if ends[-1] < watch.newest_asked:
+            watch.missing.add(ends[0])
+            self.book.dues.settle_all("fire", watch.trigger["name"])
+        watch.newest_asked = max(watch.newest_asked, ends[-1])
+
+    def _anew(self, _: Booted | Died) -> None:
+        """A new process begins with the skew unknown and every window to be asked."""
+        self.book.dues.settle_all("fire")
+        self.book.dues.settle_all("leave")
+        self.book.dues.settle_all("ended")
+        for watch in self.watches.values():
+            watch.missing.clear()
+            watch.newest_asked = 0
+        self.nearly.clear()
+
+    def _told(self, told: Told) -> None:
+        book = self.book
+        if told.skew is not None:
+            self._skewed(told.steady, told.skew)
+        definition = book.definitions.get(told.watch)
+        if definition is None:
+            return
+        watch = self.watches.get(told.watch)
+        if watch is None:
+            watch = self.watches[told.watch] = Watch(definition[0])
+        if told.ends[-1] + 2 * watch.interval < watch.newest:
+            watch.windows.clear()  # Prometheus' clock was ahead: streaks begin anew (T2)
+            watch.newest = 0
+        watch.take(told, definition[1])
+        if definition[1] is definition[0]["condition"] and book.alive:
+            self._look(watch, told)
+
+    def _skewed(self, steady: Ms, skew: Ms) -> None:
+        """What was judged a while ago was judged by another difference of the clocks."""
+        book, skews = self.book, self._skews
+        if skew == book.skew and len(skews) == 1:
+            return
+        skews[skew] = steady
+        for known in [known for known, at in skews.items() if steady - at > SKEW_MATTERS]:
+            del skews[known]
+        book.skew = skew
+        book.skew_slack = max(abs(known - skew) for known in skews)
+
+    def _look(self, watch: Watch, told: Told) -> None:
+        """Who has to fire, to be seen ending, or to leave, by this answer?"""
+        trigger, book = watch.trigger, self.book
+        newest = watch.windows[watch.newest][-1]
+        certain = not watch.missing and told.ends[-1] == watch.newest
+        name, current = trigger["name"], book.triggers.get(trigger["name"])
+        configured = current is not None and current["fingerprint"] == trigger["fingerprint"]
+        for subject in newest.subjects():
+            reading = newest.read(subject)
+            if reading.verdict == "ok":
+                book.dues.settle(("fire", name, subject))
+                if certain:
+                    self._well(watch, subject, configured)
+            elif reading.verdict != "breach":
+                book.dues.settle(("fire", name, subject))
+            elif certain and configured:
+                self._bad(watch, subject, told.steady)
+
+    def _bad(self, watch: Watch, subject: str, steady: Ms) -> None:
+        trigger, book = watch.trigger, self.book
+        floor = book.floor(trigger, subject) + JITTER + book.skew_slack
+        wanted: int = trigger["windows"]
+        count, exact = watch.run(subject, floor, wanted + 1)
+        if exact and count == max(1, wanted - 1):
+            self.nearly[trigger["plan"]] = watch.newest, steady
+        if count < wanted or not self._may_fire(watch, subject, steady):
+            return
+        book.asserted["I1"] += 1
+        book.dues.owe(("fire", trigger["name"], subject), steady + BRAKE_WAIT, "I1")
+
+    def _may_fire(self, watch: Watch, subject: str, steady: Ms) -> bool:
+        trigger, book = watch.trigger, self.book
+        key = trigger["name"], subject
+        if key in book.disarmed or book.finish_only or book.frozen or trigger["name"] in book.first_pending:
+            return False
+        if trigger["plan"] not in book.plans or book.dues.owes(("fire", *key)):
+            return False
+        waiting = book.waiting(trigger["plan"])
+        crowded = waiting is not None and len(waiting.firings) >= 300
+        if crowded or len(watch.windows[watch.newest][-1].values) > 300:
+            return False
+        age = steady + book.skew - watch.newest
+        fresh: Ms = 2 * watch.interval + trigger.get("delay", 0)
+        return age + 3_000 + book.skew_slack < fresh
+
+    def _well(self, watch: Watch, subject: str, configured: bool) -> None:
+        """An `ok` ends the streak of a disarmed subject (W8), and lets it leave a waiting life (D10)."""
+        book, trigger = self.book, watch.trigger
+        key = trigger["name"], subject
+        entry = book.disarmed.get(key)
+        if entry is None or book.frozen:
+            return
+        later = watch.newest > entry.at + book.skew + book.skew_slack + JITTER
+        if configured and entry.cause == "fired" and later and entry.streak_ended is None:
+            book.dues.owe(("ended", *key), book.now, "W8")
+        life = book.lives.get(entry.life or "")
+        if life is None or not life.waits() or key not in life.firings or key in life.left:
+            return
+        if life.triggers[key[0]]["fingerprint"] != trigger["fingerprint"]:
+            return
+        if watch.newest > life.firings[key]["end"]:
+            book.dues.owe(("leave", life.id, *key), book.now, "D10")
+
+    def _disarmed(self, document: Doc) -> None:
+        self.book.dues.settle(("fire", document["trigger"], document["subject"]))
+
+    def _recounted(self, document: Doc) -> None:
+        self.book.dues.settle_all("fire", document["trigger"])
+
+    def _forgive(self, _: Doc) -> None:
+        self.book.dues.settle_all("fire")
+
+    def _left(self, document: Doc) -> None:
+        book = self.book
+        life = book.lives.get(document["life"])
+        key = document["trigger"], document["subject"]
+        book.dues.settle(("leave", document["life"], *key))
+        if life is None:
+            return
+        book.demand("D10", life.waits() or life.wait == "refused", life.id, "does not wait, and", key, "left")
+        book.demand("D10", key in life.firings and key not in life.left, key, "was not there to leave")
+        watch = self.watch(life.triggers[key[0]])
+        said = [] if watch is None else watch.readings(document["end"], key[1])
+        book.demand("D7", any(r.verdict == "ok" for r in said), key, "left without an ok at", document["end"])
+        book.demand("D7", document["end"] > life.firings[key]["end"], key, "left by an older window")
+
+    # Firing
+
+    def _opened(self, document: Doc) -> None:
+        if document["by"] != AUTOMATIC:
+            return
+        book = self.book
+        firings = document.get("firings", [])
+        book.demand("D4", bool(firings), document["life"], "opened without a subject")
+        for found in firings:
+            self._fired(document["at"], found, document["triggers"][found["trigger"]])
+
+    def _joined(self, document: Doc) -> None:
+        self._fired(document["at"], document["firing"], document["definition"])
+
+    def _fired(self, at: Ms, found: Doc, trigger: Doc) -> None:
+        book, name, subject = self.book, found["trigger"], found["subject"]
+        book.demand("W8", (name, subject) not in book.disarmed, name, subject, "fired while disarmed")
+        book.demand("W13", name not in book.first_pending, name, "fired before its first window was judged")
+        age = at + book.skew - found["end"]
+        fresh = 2 * trigger["interval"] + trigger.get("delay", 0) + book.skew_slack + JITTER
+        book.demand("W7", age < fresh, name, subject, "fired", age, "ms after its last window")
+        floor = book.floor(trigger, subject) - JITTER - book.skew_slack
+        book.demand("I8", found["began"] >= floor, name, subject, "counts a window from before", floor)
+        self._evidence(found, trigger)
+        self._last(at, found, trigger)
+
+    def _last(self, at: Ms, found: Doc, trigger: Doc) -> None:
+        """The window that fires is a breach that counts; one more may be judged in the brake's wait."""
+        watch, windows = self.watch(trigger), found["windows"]
+        if windows[-1]["end"] == found["end"] or watch is None:
+            return
+        told = max((w.steady for w in watch.windows.get(windows[-1]["end"], ())), default=0)
+        ripe = max((w.steady for w in watch.windows.get(found["end"], ())), default=0)
+        waited = told - ripe <= BRAKE_WAIT + JITTER or at - ripe <= BRAKE_WAIT + JITTER
+        self.book.demand("W5", waited, trigger["name"], found["subject"], "fired by a kept window")
+
+    def _began(self, document: Doc) -> None:
+        life = self.book.lives.get(document["life"])
+        for found in document.get("firings", []):
+            key = found["trigger"], found["subject"]
+            before = life.firings.get(key) if life is not None else None
+            self.book.demand("D10", before is not None, document["life"], "begins with a stranger", key)
+            if before is not None and found["end"] != before["end"]:
+                self.book.demand("I8", found["end"] > before["end"], key, "goes on by older windows")
+                self._evidence(found, document["triggers"][key[0]], began=True)
+
+    def _evidence(self, found: Doc, trigger: Doc, *, began: bool = False) -> None:
+        book, windows, interval = self.book, found["windows"], trigger["interval"]
+        who = f"{found['trigger']}{{{found['subject']}}}"
+        ends = [seen["end"] for seen in windows]
+        book.demand("I16", 0 < len(windows) <= EVIDENCE, who, "keeps", len(windows), "windows")
+        spaced = all(two - one == interval for one, two in pairwise(ends))
+        book.demand("W1", spaced, who, "rests on windows that do not follow each other:", ends)
+        counting = {"breach"}
+        if trigger.get("no_data", "keep") == "breach":
+            counting |= {"no_data", "unknown"}
+        counted = [seen["end"] for seen in windows if seen["verdict"] in counting]
+        if len(windows) < EVIDENCE:
+            book.demand("W4", len(counted) == found["streak"], who, "counts", found["streak"], "of", windows)
+            first = bool(counted) and found["began"] == ends[0] - interval == counted[0] - interval
+            book.demand("W4", first, who, "did not begin with a breach at", found["began"])
+            book.demand("W5", len(windows) - len(counted) <= trigger["windows"], who, "kept too many windows")
+        if not began:
+            book.demand("W4", found["streak"] >= trigger["windows"], who, "fired after", found["streak"])
+        book.demand("I8", bool(counted) and counted[-1] == found["end"], who, "does not end with a breach")
+        for seen in windows:
+            self._agrees(who, found["subject"], trigger, seen)
+
+    def _agrees(self, who: str, subject: str, trigger: Doc, seen: Doc) -> None:
+        """The evidence says what Prometheus said."""
+        watch = self.watch(trigger)
+        said = [] if watch is None else watch.readings(seen["end"], subject)
+        verdict = seen["verdict"]
+        if verdict == "no_data" and (not said or UNHEARD in said or any(r == NO_DATA for r in said)):
+            return
+        if verdict != "breach":
+            agrees = any(reading.verdict == verdict for reading in said)
+        else:
+            agrees = any(r.verdict == "breach" and r.value == seen.get("value") for r in said)
+        self.book.demand("I8", agrees, who, "saw", seen, "where Prometheus told", said)
+
+    # For the other nouns
+
+    def breached_since(self, trigger: Doc, subject: str, steady: Ms) -> bool:
+        """Whether a window told since says breach, or is one by the trigger's `no_data`."""
+        watch = self.watch(trigger)
+        if watch is None:
+            return False
+        said = watch.since(steady, subject)
+        if any(reading.verdict == "breach" for reading in said):
+            return True
+        return trigger.get("no_data", "keep") == "breach" and any(r.verdict != "ok" for r in said)
+
+    def last_breach(self, trigger: Doc, subject: str) -> Ms:
+        """The end of the newest window that may count as a breach."""
+        watch = self.watch(trigger)
+        if watch is None:
+            return 0
+        bad = {"breach", "no_data", "unknown", ""} if trigger.get("no_data") == "breach" else {"breach"}
+        for end in sorted(watch.windows, reverse=True):
+            if any(reading.verdict in bad for reading in watch.readings(end, subject)):
+                return end
+        return 0
+
+    def newest_ok(self, trigger: Doc, subject: str) -> bool:
+        """Whether the newest window certainly says ok."""
+        watch = self.watch(trigger)
+        return watch is not None and not watch.missing and watch.read(watch.newest, subject).verdict == "ok"
+
+    def settled_for(self, life: Life, at: Ms) -> bool:
+        """Whether every answer about its subjects was there long before, so that it was judged."""
+        watches = [self.watch(life.triggers[key[0]]) for key in life.present()]
+        return all(watch is not None and at - watch.steady > QUEUED for watch in watches)
