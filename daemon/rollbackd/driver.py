@@ -204,7 +204,7 @@ class Loop:
             await asyncio.sleep(0)  # the world must get its turns while many signals wait
             return self.queue.get_nowait()
         now = self._clock.now()
-        wake = self.driver.engine.wake_at(now)
+        wake = self.driver.engine.wake_at()
         if wake is None:
             return await self.queue.get()
         try:

@@ -296,7 +296,7 @@ class Story:
         running = [x for x in self.driver.under_way.values() if isinstance(x, RunStep)]
         if len({step.life for step in running}) != len(running):
             raise AssertionError("two running steps in one life (I4)")
-        wake = self.driver.engine.wake_at(self.now)
+        wake = self.driver.engine.wake_at()
         due = self.driver.engine.soft.next_due()
         if wake is not None and wake <= self.now and not (due is not None and due <= self.now):
             raise AssertionError(f"wakes at {wake}, which is not after {self.now}")
@@ -315,7 +315,7 @@ class Story:
 
     def _next(self) -> tuple[Ms | None, bool]:
         post = self.world.next_post()
-        wake = self.driver.engine.wake_at(self.now)
+        wake = self.driver.engine.wake_at()
         if post is not None and (wake is None or post <= wake):
             return post, True
         return wake, False

@@ -3,7 +3,7 @@
 advance(signal, now) -> Advance    decide: what became true
 commit()                           the batch is durable: take the new state
 wanted(now) -> effects             derived from state, so a restart needs no special path
-wake_at(now)                       when to look again, if nothing happens
+wake_at()                          when to look again, if nothing happens
 """
 
 from __future__ import annotations
@@ -71,10 +71,11 @@ class Engine:
         self.soft = Soft()
         self.unreadable = ""
         self._turn: Turn | None = None
+        self._turned_at: Ms = 0
 
     def advance(self, signal: s.Signal, now: Ms) -> Advance:
         turn = Turn(self.state, self.soft, now)
-        self._turn = turn
+        self._turn, self._turned_at = turn, now
         reply: Reply | None = None
         if isinstance(signal, s.OperatorSpoke):
             reply = self._speak(turn, signal)
@@ -97,12 +98,13 @@ class Engine:
         if not self.unreadable:
             yield from wanted.effects(self.state)
 
-    def wake_at(self, now: Ms) -> Ms | None:
-        """The next moment at which time alone changes something. What is past has been dealt with."""
+    def wake_at(self) -> Ms | None:
+        """When time alone changes something next; it may have come already. The last turn dealt with what
+        was past *then*: what came due while its batch was written was not."""
         due = self.soft.next_due()
-        later = [at for at in self._alarms() if at > now]
+        later = [at for at in self._alarms() if at > self._turned_at]
         if due is not None and not self.unreadable:
-            later.append(max(due, now))
+            later.append(due)
         return min(later, default=None)
 
     def _alarms(self) -> Iterator[Ms]:

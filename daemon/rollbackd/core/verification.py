@@ -89,13 +89,15 @@ def _missing(turn: Turn, life: Life, verification: Verification) -> Iterator[str
 
 
 def _substitute(turn: Turn, life: Life, found: Firing, verification: Verification) -> bool:
-    """A subject that is gone or lacks traffic proves nothing; a declared query does instead."""
-    watch = turn.soft.watch(life.triggers[found.trigger], recovery=True)
-    verdict = watch.verdicts.get(found.subject, "no_data") if watch is not None else "no_data"
-    if verdict in ("ok", "breach"):
+    """A subject that is gone or lacks traffic proves nothing; a declared query does instead, once as many
+    windows have shown neither."""
+    recovery = turn.soft.recoveries.get((life.id, found.trigger, found.subject))
+    wanted = max(life.plan.verify_windows, 1)
+    last = recovery.seen[-wanted:] if recovery is not None else []
+    if len(last) < wanted or any(seen.verdict in ("ok", "breach") for seen in last):
         return False
     return any(
-        check.query is not None and verification.passes.get(check.name, 0) >= max(life.plan.verify_windows, 1)
+        check.query is not None and verification.passes.get(check.name, 0) >= wanted
         for check in life.plan.verification
     )
 

@@ -23,13 +23,15 @@ PAGE_PATIENCE: Ms = 60_000
 
 
 def observe(turn: Turn, watch: Watch, applied: Applied) -> None:
-    """A subject seen `ok` leaves a life that waits (D7, D10). Windows from before it fired say nothing:
-    they are judged again after a restart."""
+    """A subject seen `ok` leaves a life that waits (D7, D10), by the definition it fired under (I15).
+    Windows from before it fired say nothing: they are judged again after a restart."""
     for life in list(turn.state.lives.values()):
         if not life.waits() and life.wait != "refused":
             continue
         for found in life.firings:
             if found.trigger != watch.trigger.name or found.left:
+                continue
+            if turn.soft.watch(life.triggers[found.trigger]) is not watch:
                 continue
             if applied.verdicts.get(found.subject) != "ok" or applied.end <= found.end:
                 continue

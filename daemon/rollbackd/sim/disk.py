@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rollbackd.core.model import Ms
+    from rollbackd.journal.chain import Row
     from rollbackd.sim.chance import Chance
     from rollbackd.sim.happenings import Crash
     from rollbackd.sim.loop import SimulatedLoop
@@ -32,7 +33,7 @@ class Disk:
         chance: Chance,
         troubles: dict[str, Ms],
         crashes: tuple[Crash, ...],
-        durable: Callable[[tuple[tape.Row, ...], int, str], None],
+        durable: Callable[[tuple[tape.Row, ...], Row], None],
         power_cut: Callable[[Crash], None],
     ) -> None:
         self._loop = loop
@@ -116,4 +117,4 @@ class Disk:
         found = tuple(
             tape.Row(row.seq, row.kind, row.life, msgspec.json.decode(row.body or b"{}")) for row in rows
         )
-        self._durable(found, rows[0].batch, rows[0].actor)
+        self._durable(found, rows[0])

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rollbackd.core.engine import Advance
     from rollbackd.core.model import Ms
     from rollbackd.core.record import Head
+    from rollbackd.journal.chain import Row
     from rollbackd.sim.happenings import Crash, Happening, Scenario, When
 
 BEGINNING: Ms = 1_700_000_000_000
@@ -173,10 +174,9 @@ class Play:
         else:
             self.loop.at(BEGINNING + when.at, self._happens, happening, None)
 
-    def _durable(self, rows: tuple[tape.Row, ...], batch: int, actor: str) -> None:
-        clock = self._clock
-        steady = clock.now() if clock is not None else 0
-        self._record(tape.Appended(self.loop.now, steady, batch, actor, rows))
+    def _durable(self, rows: tuple[tape.Row, ...], first: Row) -> None:
+        steady = first.steady
+        self._record(tape.Appended(self.loop.now, steady, first.batch, first.actor, rows))
         if self._calm:
             return
         for row in rows:
