@@ -58,7 +58,7 @@ class Recorder:
 
     def signal(self, signal: s.Signal, world: World, now: Ms) -> None:
         match signal:
-            case s.WindowsAnswered():
+            case s.WindowsAnswered() if any(ask.watch == signal.watch for _, ask in world.asked):
                 self.write(_told(signal, world, now))
             case s.StepExited():
                 self.exited(signal, now)
@@ -110,12 +110,15 @@ class Recorded(Story):
     def __init__(self, config: Config, world: World | None = None, **settings: Any) -> None:
         self.recorder = Recorder()
         self.pid = 0
+        self.died = False
         self.told = 0
         super().__init__(config, world, **settings)
 
     def turn(self, signal: s.Signal) -> Work:
         if isinstance(signal, s.DaemonStarted):
-            self.pid += 1
+            if self.pid and not self.died:
+                self.recorder.write(Died(self.now, "killed"))
+            self.pid, self.died = self.pid + 1, False
             self.recorder.write(Booted(self.now, self.now, self.pid, "boot"))
         self.recorder.signal(signal, self.world, self.now)
         world, began = self.world, set(self.world.machine.began)
@@ -126,7 +129,8 @@ class Recorded(Story):
             start(effect, now)
             for key in [key for key in world.machine.began if key not in began]:
                 began.add(key)
-                recorder.write(Process(now, *key, recorder.steps[key], "began"))
+                if world.machine.ends[key][1].outcome not in ("refused", "unstarted"):
+                    recorder.write(Process(now, *key, recorder.steps[key], "began"))
 
         def cancelled(effect: Effect) -> None:
             recorder.write(Cancelled(self.now, effect.key))
@@ -151,6 +155,7 @@ class Recorded(Story):
 
     def restart(self, **settings: Any) -> None:
         self.recorder.write(Died(self.now, "killed"))
+        self.died = True
         super().restart(**settings)
 
     def finish(self) -> None:

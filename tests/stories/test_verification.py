@@ -228,3 +228,15 @@ def test_finish_only_finishes_what_is_open_and_starts_nothing() -> None:
     assert "configuration/files" not in one.state.matters
     one.run(span=MINUTE)
     assert "second-1" in one.states()
+
+
+def test_a_start_in_the_middle_of_the_proof_does_not_make_the_subject_gone() -> None:
+    """Until Prometheus has answered the new daemon, nothing is known of the subject; and it is breaching."""
+    plan = made.plan(phases=SHORT, verification=(made.query_check("well", windows=1),), verify_windows=1)
+    one = Story(made.config(plans=(plan,)))
+    one.tape(made.trigger(), "BBBB", "B")
+    one.run_to(lambda: any("/verify/" in answered.check for answered in one.of(e.CheckAnswered)))
+    assert one.state_of("api-1") == "verifying"
+    one.restart()
+    one.run(span=5 * MINUTE)
+    assert one.states()["api-1"] == "unverified"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rollbackd.core.model import Check, Ms
+    from rollbackd.core.soft import Recovery
     from rollbackd.core.state import Firing, Life, Seen, Verification
     from rollbackd.core.turn import Turn
 
@@ -79,7 +80,7 @@ def _missing(turn: Turn, life: Life, verification: Verification) -> Iterator[str
         run = recovery.run if recovery is not None else 0
         if run >= life.plan.verify_windows:
             continue
-        if recovery is None or recovery.breached or not _substitute(turn, life, found, verification):
+        if recovery is None or not _gone(life, recovery) or not _substitute(life, verification):
             subject = " ".join(f"{k}={v}" for k, v in found.labels.items())
             who = f"{found.trigger}{{{subject}}}" if subject else found.trigger
             watch = turn.soft.watch(life.triggers[found.trigger], recovery=True)
@@ -88,14 +89,18 @@ def _missing(turn: Turn, life: Life, verification: Verification) -> Iterator[str
             yield f"{who} was ok in {run} of {life.plan.verify_windows} windows{why}"
 
 
-def _substitute(turn: Turn, life: Life, found: Firing, verification: Verification) -> bool:
-    """A subject that is gone or lacks traffic proves nothing; a declared query does instead, once as many
-    windows have shown neither."""
-    recovery = turn.soft.recoveries.get((life.id, found.trigger, found.subject))
+def _gone(life: Life, recovery: Recovery) -> bool:
+    """Whether it has not breached since, and the newest windows that count, as many as would have had to
+    be ok, show it gone or without traffic. After a start nothing has been seen yet: not the same."""
     wanted = max(life.plan.verify_windows, 1)
-    last = recovery.seen[-wanted:] if recovery is not None else []
-    if len(last) < wanted or any(seen.verdict in ("ok", "breach") for seen in last):
-        return False
+    last = recovery.seen[-wanted:]
+    silent = len(last) == wanted and all(seen.verdict != "ok" for seen in last)
+    return silent and not recovery.breached
+
+
+def _substitute(life: Life, verification: Verification) -> bool:
+    """A subject that is gone or lacks traffic proves nothing; a declared query does instead."""
+    wanted = max(life.plan.verify_windows, 1)
     return any(
         check.query is not None and verification.passes.get(check.name, 0) >= wanted
         for check in life.plan.verification

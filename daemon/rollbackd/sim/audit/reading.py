@@ -70,10 +70,13 @@ class Window:
     def read(self, subject: str) -> Reading:
         if self.failure:
             return Reading("unknown") if self.failure == "unusable" else UNHEARD
-        reading = self._judge(subject)
-        if self.coverage and not self._covered(subject, reading.verdict):
-            return UNHEARD
-        return reading
+        try:
+            reading = self._judge(subject)
+            covered = not self.coverage or self._covered(subject, reading.verdict)
+        except ValueError:  # not a number: the answer has a wrong shape (W2)
+            self.failure = "unusable"
+            return Reading("unknown")
+        return reading if covered else UNHEARD
 
     def _judge(self, subject: str) -> Reading:
         text, condition = self.values.get(subject), self.condition

@@ -178,6 +178,7 @@ class Windows(Noun):
         certain = not watch.missing and told.ends[-1] == watch.newest
         name, current = trigger["name"], book.triggers.get(trigger["name"])
         configured = current is not None and current["fingerprint"] == trigger["fingerprint"]
+        configured = configured and not book.finish_only
         for subject in newest.subjects():
             reading = newest.read(subject)
             if reading.verdict == "ok":
@@ -241,7 +242,9 @@ class Windows(Noun):
         self.book.dues.settle_all("fire", document["trigger"])
 
     def _forgive(self, _: Doc) -> None:
-        self.book.dues.settle_all("fire")
+        """What counts, and from when, is another matter from here on."""
+        for what in ("fire", "ended"):
+            self.book.dues.settle_all(what)
 
     def _left(self, document: Doc) -> None:
         book = self.book
