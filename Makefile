@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format bench lock clean
+.PHONY: demo test lint format soak bench lock clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -29,6 +29,13 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# SEEDS simulated lives, then the crashes of some at every append; bounded by SECONDS for each.
+SEEDS ?= 10000
+SECONDS ?= 3600
+soak: $(READY)
+	$(BIN)/python -m rollbackd.sim soak --seeds $(SEEDS) --seconds $(SECONDS) --cells
+	$(BIN)/python -m rollbackd.sim crashes --seconds $(SECONDS)
 
 bench: $(READY)
 	@for bench in bench/bench_*.py; do echo "== $$bench"; $(BIN)/python "$$bench"; done
