@@ -95,7 +95,7 @@ class Driver:
         self._over(signal)
         self._taken = self.engine.advance(signal, now)
         # Windows without events change nothing that is wanted; ten thousand of them pass each second.
-        self._look = bool(self._taken.events) or not isinstance(signal, s.WindowsAnswered)
+        self._look = bool(self._taken.events) or not isinstance(signal, s.WindowsAnswered | s.ScrapesSeen)
         return self._taken
 
     def committed(self, now: Ms) -> Work:

@@ -10,14 +10,22 @@ from typing import Any, cast
 import pytest
 
 from rollbackd.app.world import Parts, RealWorld
-from rollbackd.core.effects import Ask, Effect, Page, RunCheck, WindowQuery
+from rollbackd.core.effects import Ask, AskScrapes, Effect, Page, RunCheck, WindowQuery
 from rollbackd.core.model import Check
-from rollbackd.core.signals import CheckAnswered, PageAnswered, Signal, Unreachable, WindowsAnswered
+from rollbackd.core.signals import (
+    CheckAnswered,
+    PageAnswered,
+    ScrapesSeen,
+    Signal,
+    Unreachable,
+    WindowsAnswered,
+)
 from rollbackd.journal.statedir import StateDir
 
 SECRET = "https://hooks.example/token"
 
 ASK = Ask("Bad@1", (1_000, 2_000), 1_000, 0, (WindowQuery("a"), WindowQuery("b", "traffic")), (), 1_000)
+SCRAPES = AskScrapes("api", 1_000, "sampled", "took", 1_000)
 CHECK = RunCheck("check/api-1/well", Check("well"), "hash", {})
 PAGE = Page("p1", "hook", "firing", "d", "RollbackdRollback", "t", "t", {}, {}, 0)
 
@@ -36,7 +44,7 @@ class Broken:
         else:
             raise self.error
 
-    ask = answer = deliver = _break
+    ask = scrapes = answer = deliver = _break
 
     async def close(self) -> None: ...
 
@@ -67,7 +75,7 @@ ERRORS = [RecursionError(SECRET), MemoryError(), OverflowError(), KeyError("x"),
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
-@pytest.mark.parametrize("effect", [ASK, CHECK, PAGE], ids=lambda effect: type(effect).__name__)
+@pytest.mark.parametrize("effect", [ASK, SCRAPES, CHECK, PAGE], ids=lambda effect: type(effect).__name__)
 async def test_a_part_that_raises_is_answered_for(
     stage: Stage, effect: Effect, error: BaseException, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,6 +84,7 @@ async def test_a_part_that_raises_is_answered_for(
     said = f"failed inside rollbackd: {type(error).__name__}"
     expected: dict[type, Signal] = {
         Ask: WindowsAnswered("Bad@1", (1_000, 2_000), (Unreachable(said), Unreachable(said))),
+        AskScrapes: ScrapesSeen("api", 1_000, None),
         RunCheck: CheckAnswered("check/api-1/well", "cannot_tell", detail=said),
         Page: PageAnswered("p1", "hook", False, said),
     }

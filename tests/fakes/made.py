@@ -9,6 +9,7 @@ from rollbackd.core.model import (
     Command,
     Condition,
     Config,
+    Group,
     Limit,
     Limits,
     Ms,
@@ -72,6 +73,12 @@ def trigger(name: str = "errors", plan: str = "api", **changes: Any) -> Trigger:
         "arm": "always",
     }
     return Trigger(name, plan=plan, **{**settings, **changes})
+
+
+def group(name: str = "main", **changes: Any) -> Group:
+    """One that learns its alignment."""
+    settings: dict[str, Any] = {"interval": INTERVAL, "delay": 0, "sampled": "sampled", "took": "took"}
+    return Group(name, **{**settings, **changes})
 
 
 def query_check(name: str, **changes: Any) -> Check:

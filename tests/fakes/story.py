@@ -18,7 +18,7 @@ from tests.fakes.made import START
 
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
-from rollbackd.core.effects import Ask, Effect, KeepAlert, Page, RunCheck, RunStep, StopStep
+from rollbackd.core.effects import Ask, AskScrapes, Effect, KeepAlert, Page, RunCheck, RunStep, StopStep
 from rollbackd.core.engine import Advance, Engine, Reply
 from rollbackd.core.fold import apply
 from rollbackd.core.model import Config, Ms, Trigger
@@ -79,6 +79,8 @@ class World:
         self.readings: dict[str, Readings] = {}
         self.skew: Ms = 0
         self.latency: Ms = 5
+        self.scrapes: Callable[[Ms], dict[str, s.Scrape] | None] = lambda _: {}
+        self.probed: list[tuple[Ms, AskScrapes]] = []
         self.silent: list[tuple[Ms, Ms]] = []  # Prometheus answers nothing from, until
         self.steps: dict[str, list[dict[str, Any]]] = {}  # step → fields of each execution's exit
         self.checks: dict[str, list[dict[str, Any] | str]] = {}  # name → answers in turn, the last stays
@@ -111,6 +113,10 @@ class World:
         match effect:
             case Ask():
                 self._ask(effect, now)
+            case AskScrapes():
+                self.probed.append((now, effect))
+                seen = s.ScrapesSeen(effect.group, effect.at, self.scrapes(effect.at))
+                self.post(now + self.latency, seen)
             case RunStep():
                 self._run(effect, now)
             case StopStep():

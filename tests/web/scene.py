@@ -115,7 +115,7 @@ class Scene:
         if advance.events:
             head = self.journal.append(advance.events, self._stamp(advance.actor))
         self.engine.commit()
-        self._asks += advance.asks
+        self._asks += [ask for ask in advance.asks if isinstance(ask, Ask)]
         self.metrics.committed(advance, self.engine.state, head, 1)
         if self.web is not None:
             self.web.committed(advance, head)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec.structs import replace
 
-from rollbackd.core.effects import Ask, KeepAlert, Page, RunCheck, RunStep, StopStep
-from rollbackd.core.signals import CheckAnswered, PageAnswered, Unreachable, WindowsAnswered
+from rollbackd.core.effects import Ask, AskScrapes, KeepAlert, Page, RunCheck, RunStep, StopStep
+from rollbackd.core.signals import CheckAnswered, PageAnswered, ScrapesSeen, Unreachable, WindowsAnswered
 from rollbackd.world.client import origin
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class RealWorld:
         match effect:
             case Ask():
                 self._spawn(effect.key, self._ask(effect))
+            case AskScrapes():
+                self._spawn(effect.key, self._ask_scrapes(effect))
             case RunStep():
                 self._runner.start(effect)
             case StopStep():
@@ -162,6 +164,14 @@ class RealWorld:
             answers = (Unreachable(_failed(effect.key, error)),) * len(effect.queries)
             answered = WindowsAnswered(effect.watch, effect.ends, answers)
         self._post(answered)
+
+    async def _ask_scrapes(self, effect: AskScrapes) -> None:
+        try:
+            seen = await self._parts.source.scrapes(effect)
+        except (Exception, asyncio.CancelledError) as error:
+            _failed(effect.key, error)
+            seen = ScrapesSeen(effect.group, effect.at, None)
+        self._post(seen)
 
     async def _check(self, effect: RunCheck) -> None:
         try:

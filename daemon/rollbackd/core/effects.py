@@ -38,6 +38,21 @@ class Ask(Struct, frozen=True):
         return f"ask/{self.watch}/{self.ends[0]}"
 
 
+class AskScrapes(Struct, frozen=True):
+    """Ask when the targets of a group had last been scraped as of `at`, Prometheus' time (W1). Not
+    repeated: the next comes by itself."""
+
+    group: str
+    at: Ms
+    sampled: str
+    took: str
+    budget: Ms
+
+    @property
+    def key(self) -> str:
+        return f"scrapes/{self.group}"
+
+
 class RunStep(Struct, frozen=True):
     """Make sure that this execution of this step runs, once (X2, X3)."""
 
@@ -114,4 +129,4 @@ class KeepAlert(Struct, frozen=True):
         return f"keep/{self.page.page}/{self.page.receiver}"
 
 
-Effect: TypeAlias = Ask | RunStep | StopStep | RunCheck | Page | KeepAlert
+Effect: TypeAlias = Ask | AskScrapes | RunStep | StopStep | RunCheck | Page | KeepAlert

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from rollbackd.core import (
+    alignment,
     arming,
     blind,
     decision,
@@ -28,7 +29,8 @@ from rollbackd.core import (
 )
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
-from rollbackd.core.effects import Ask, Effect
+from rollbackd.core.alignment import Learner
+from rollbackd.core.effects import Ask, AskScrapes, Effect
 from rollbackd.core.events import Event
 from rollbackd.core.soft import Judged, Soft, watch_key
 from rollbackd.core.state import State
@@ -57,7 +59,7 @@ class Advance(Struct, frozen=True):
     """One turn's outcome; nothing of it holds until it is committed."""
 
     events: tuple[Event, ...]
-    asks: tuple[Ask, ...]
+    asks: tuple[Ask | AskScrapes, ...]
     actor: str
     reply: Reply | None = None
     judged: tuple[Judged, ...] = ()
@@ -134,6 +136,8 @@ class Engine:
                 _refused(turn, signal.problem)
             case s.WindowsAnswered():
                 self._windows_answered(turn, signal)
+            case s.ScrapesSeen():
+                alignment.scrapes_seen(turn, signal)
             case s.StepBegan():
                 rollback.step_began(turn, signal)
             case s.StepExited():
@@ -252,12 +256,16 @@ class Engine:
             turn.soft.sync_lives(turn.state, turn.now)
         if self.unreadable:
             return
-        for watch in list(turn.soft.due(turn.now)):
-            self._ask(turn, watch)
+        for asker in list(turn.soft.due(turn.now)):
+            self._ask(turn, asker)
 
-    def _ask(self, turn: Turn, watch: Watch) -> None:
-        turn.asks += polling.next_asks(watch, turn.now, turn.soft.skew)
-        turn.soft.alarm(watch, watch.due)
+    def _ask(self, turn: Turn, asker: Watch | Learner) -> None:
+        if isinstance(asker, Learner):
+            scrapes = asker.ask(turn.now, turn.soft.skew)
+            turn.asks += [] if scrapes is None else [scrapes]
+        else:
+            turn.asks += polling.next_asks(asker, turn.now, turn.soft.skew)
+        turn.soft.alarm(asker, asker.due)
 
 
 CONFIGURATION = "configuration/files"

@@ -27,6 +27,7 @@ from rollbackd.core.state import (
 ParkReason = Literal["in_doubt", "overrun", "reversibility_unknown"]
 StepResult = Literal["done", "failed", "skipped"]
 BadEnd = Literal["failed", "aborted", "unverified"]
+AlignmentReason = Literal["learned", "drifted", "lost"]
 ArmReason = Literal["ok", "streak_ended", "cooled_down", "person", "rollout", "forgotten"]
 
 
@@ -85,6 +86,22 @@ class TriggerCounted(Event, frozen=True, kw_only=True):
     since: Ms
     why: Literal["loaded", "changed", "unpaused", "rearmed"]
     first: bool = False
+
+
+class AlignmentLearned(Event, frozen=True, kw_only=True):
+    """The windows of this group that begin at `since` (Prometheus' time) or later end at whole multiples
+    of the interval plus `align` (W1). It rests on successive observations of its targets' scrapes, which
+    began within `spread` of each other and took `took`. `lost`: they no longer share a phase."""
+
+    group: str
+    interval: Ms
+    align: Ms
+    since: Ms
+    why: AlignmentReason
+    targets: int
+    observations: int
+    spread: Ms
+    took: Ms
 
 
 class TriggerForgotten(Event, frozen=True, kw_only=True):
@@ -525,6 +542,7 @@ EVENTS: tuple[type[Event], ...] = (
     ConfigurationRefused,
     JournalRecovered,
     TriggerCounted,
+    AlignmentLearned,
     TriggerForgotten,
     FirstWindowJudged,
     SubjectDisarmed,

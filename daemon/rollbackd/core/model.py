@@ -98,6 +98,7 @@ class Trigger(Struct, frozen=True):
     fingerprint: str
     enforced: Action = "auto"  # what its severity means, where `action` is shadow
     align: Ms = 0
+    auto_align: bool = False  # where windows end is learned for the group (W1); `align` is 0
     delay: Ms = 0
     per: tuple[str, ...] = ()
     no_data: NoData = "keep"
@@ -118,6 +119,17 @@ class Trigger(Struct, frozen=True):
     def subject_labels(self, subject: str) -> dict[str, str]:
         """The labels of a subject key (see `subject_key`)."""
         return dict(zip(self.per, subject.split(SEPARATOR), strict=True)) if self.per else {}
+
+
+class Group(Struct, frozen=True):
+    """A trigger group whose alignment is learned (W1). `sampled` asks when each target behind its selectors
+    was last scraped, `took` for how long; one series a target, by `job` and `instance`."""
+
+    name: str
+    interval: Ms
+    delay: Ms
+    sampled: str
+    took: str
 
 
 SEPARATOR = "\x1f"
@@ -277,6 +289,7 @@ class Config(Struct, frozen=True):
     receivers: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
     ladders: dict[str, tuple[Rung, ...]] = {}
+    groups: tuple[Group, ...] = ()  # those that learn their alignment
 
     def plan(self, name: str) -> Plan | None:
         return next((plan for plan in self.plans if plan.name == name), None)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rollbackd.core.signals import QueryAnswer, WindowsAnswered
 
 FIRST_RETRY: Ms = 250
+PROMPT_RETRY: Ms = 10
+"""Of late samples, where windows end just as samples become visible (W1)."""
 LONGEST_RETRY: Ms = 5_000
 
 
@@ -32,7 +34,7 @@ def next_asks(watch: Watch, now: Ms, skew: Ms) -> list[Ask]:
     if newest + ahead < watch.asked:
         watch.rewind()  # Prometheus' clock was ahead, and is right again (fault 17)
     if not watch.asked:
-        watch.judged = _first(watch, newest) - watch.interval
+        _begin(watch, newest)
     if newest > watch.asked:
         if watch.unreachable is not None:
             watch.failed_at = now  # a whole window passed without an answer
@@ -74,13 +76,21 @@ def answered(watch: Watch, signal: WindowsAnswered, now: Ms, floor: Callable[[st
     yield from _judge_ready(watch, now, floor)
 
 
+def _begin(watch: Watch, newest: Ms) -> None:
+    """Before its first window. Where it was realigned a moment ago, what has ended since overlaps windows
+    that were judged: their successor is waited for."""
+    watch.judged = _first(watch, newest) - watch.interval
+    if watch.alignment is not None:
+        first = watch.first_end(watch.alignment.since)
+        if newest < first <= newest + 2 * watch.interval:
+            watch.asked = watch.judged = first - watch.interval
+
+
 def _first(watch: Watch, newest: Ms) -> Ms:
     """The first window a new watch judges: as far back as a streak can reach, not before `since`."""
     oldest = newest - watch.reach * watch.interval
-    begin = watch.window_before(watch.since)
-    if begin < watch.since:
-        begin += watch.interval
-    return min(max(oldest, begin + watch.interval), newest)
+    since = watch.since if watch.alignment is None else max(watch.since, watch.alignment.since)
+    return min(max(oldest, watch.first_end(since)), newest)
 
 
 def _ask(watch: Watch, first: Ms, last: Ms, budget: Ms) -> Ask:
@@ -98,8 +108,8 @@ def _ask(watch: Watch, first: Ms, last: Ms, budget: Ms) -> Ask:
     )
 
 
-def _retry(watch: Watch, end: Ms, now: Ms) -> None:
-    wait = min(FIRST_RETRY * 2**watch.tries, LONGEST_RETRY)
+def _retry(watch: Watch, end: Ms, now: Ms, first: Ms = FIRST_RETRY) -> None:
+    wait = min(first * 2**watch.tries, LONGEST_RETRY)
     watch.tries = min(watch.tries + 1, 10)
     watch.retry = (end, now + wait)
     watch.due = min(watch.due, now + wait)
@@ -131,7 +141,7 @@ def _judge_ready(watch: Watch, now: Ms, floor: Callable[[str], Ms]) -> Iterator[
         yield from _judge(watch, end, watch.answers.pop(end), 0, now, floor)
     if watch.partial is not None and watch.retry is None and watch.partial.end not in watch.inflight:
         watch.tries = watch.partial.tries
-        _retry(watch, watch.partial.end, now)
+        _retry(watch, watch.partial.end, now, PROMPT_RETRY if watch.prompt else FIRST_RETRY)
 
 
 def _judge(

@@ -68,6 +68,22 @@ class WindowsAnswered(Struct, frozen=True):
     skew: Ms | None = None
 
 
+class Scrape(Struct, frozen=True):
+    """When a target's newest scrape began (ms, Prometheus' time), and how long it took."""
+
+    at: Ms
+    took: Ms
+
+
+class ScrapesSeen(Struct, frozen=True):
+    """The answer to `AskScrapes`, by target. None: there was none; empty: nothing was scraped, or it
+    cannot be told what."""
+
+    group: str
+    at: Ms
+    scrapes: dict[str, Scrape] | None
+
+
 class StepBegan(Struct, frozen=True):
     """The wrapper holds the claim and has started the step."""
 
@@ -252,6 +268,7 @@ Signal: TypeAlias = (
     | ConfigurationRefused
     | Ticked
     | WindowsAnswered
+    | ScrapesSeen
     | StepBegan
     | StepExited
     | CheckAnswered

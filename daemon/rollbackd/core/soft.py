@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from rollbackd.core import events as e
+from rollbackd.core.alignment import Learner, alignment_of
 from rollbackd.core.state import Seen
 from rollbackd.core.windows import Watch
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rollbackd.core.model import Condition, Ms, Trigger, Verdict
-    from rollbackd.core.state import Life, State
+    from rollbackd.core.state import Alignment, Life, State
     from rollbackd.core.windows import Applied
 
 
@@ -51,6 +52,7 @@ class Soft:
     def __init__(self) -> None:
         self.skew: Ms = 0
         self.watches: dict[str, Watch] = {}
+        self.learners: dict[str, Learner] = {}
         self.candidates: dict[tuple[str, str], Ms] = {}  # (trigger, subject) → seen at
         self.recoveries: dict[tuple[str, str, str], Recovery] = {}  # (life, trigger, subject)
         self.reached: dict[str, Ms] = {}  # plan → end of the window that nearly satisfied it (D9)
@@ -62,6 +64,7 @@ class Soft:
         self._alarms: list[tuple[Ms, str]] = []
         self._set: dict[str, Ms] = {}  # watch → the alarm last set, while it has not gone off
         self._by_name: dict[str, list[Watch]] = {}
+        self._by_group: dict[str, list[Watch]] = {}
         self._pinned: list[tuple[str, bool]] = []
 
     def watch(self, trigger: Trigger, *, recovery: bool = False) -> Watch | None:
@@ -100,17 +103,39 @@ class Soft:
             del self.watches[key]
         for key, (trigger, condition, since, reach) in wanted.items():
             watch = self.watches.get(key)
+            alignment = alignment_of(state, trigger)
             if watch is None:
-                watch = Watch(key, trigger, condition, since + self.skew)
+                watch = Watch(key, trigger, condition, since + self.skew, alignment)
                 watch.usable_at = now
                 self.watches[key] = watch
                 self.alarm(watch, now)
+            elif watch.alignment != alignment:  # its group has another name
+                watch.alignment = alignment
+                watch.rewind()
+                self.alarm(watch, now)
             watch.trigger = trigger
             watch.reach = max(watch.reach, reach)
-        self._by_name = {}
+        self._index()
+        self._sync_recoveries(state)
+        self._sync_learners(state, now)
+
+    def _index(self) -> None:
+        self._by_name, self._by_group = {}, {}
         for watch in self.watches.values():
             self._by_name.setdefault(watch.trigger.name, []).append(watch)
-        self._sync_recoveries(state)
+            if watch.trigger.auto_align:
+                self._by_group.setdefault(watch.trigger.group, []).append(watch)
+
+    def _sync_learners(self, state: State, now: Ms) -> None:
+        groups = state.config.groups if state.config is not None and state.finish_only is None else ()
+        known, self.learners = self.learners, {}
+        for group in groups:
+            learner = known.get(f"scrapes/{group.name}")
+            if learner is None or learner.group != group:
+                alignment = state.alignments.get(group.name)
+                learner = Learner(group, alignment, now + group.interval)
+                self.alarm(learner, learner.due)
+            self.learners[learner.key] = learner
 
     def _sync_recoveries(self, state: State) -> None:
         wanted: dict[tuple[str, str, str], Ms] = {}
@@ -125,25 +150,25 @@ class Soft:
             if key not in self.recoveries:
                 self.recoveries[key] = Recovery(settled + self.skew)
 
-    def alarm(self, watch: Watch, due: Ms) -> None:
-        watch.due = due
-        if self._set.get(watch.key) != due:  # one window, one alarm: each is looked at when it goes off
-            self._set[watch.key] = due
-            heappush(self._alarms, (due, watch.key))
+    def alarm(self, asker: Watch | Learner, due: Ms) -> None:
+        asker.due = due
+        if self._set.get(asker.key) != due:  # one window, one alarm: each is looked at when it goes off
+            self._set[asker.key] = due
+            heappush(self._alarms, (due, asker.key))
 
-    def due(self, now: Ms) -> Iterator[Watch]:
-        """The watches whose time to ask has come."""
+    def due(self, now: Ms) -> Iterator[Watch | Learner]:
+        """Whose time to ask has come."""
         while self._alarms and self._alarms[0][0] <= now:
             due, key = self._pop()
-            watch = self.watches.get(key)
-            if watch is not None and watch.due == due:
-                yield watch
+            asker = self._asker(key)
+            if asker is not None and asker.due == due:
+                yield asker
 
     def next_due(self) -> Ms | None:
         while self._alarms:
             due, key = self._alarms[0]
-            watch = self.watches.get(key)
-            if watch is not None and watch.due == due:
+            asker = self._asker(key)
+            if asker is not None and asker.due == due:
                 return due
             self._pop()
         return None
@@ -153,6 +178,9 @@ class Soft:
         if self._set.get(key) == due:
             del self._set[key]
         return due, key
+
+    def _asker(self, key: str) -> Watch | Learner | None:
+        return self.watches.get(key) or self.learners.get(key)
 
     def recover(self, state: State, watch: Watch, applied: Applied) -> None:
         """Count this window for the lives that verify by this watch (S3)."""
@@ -189,10 +217,23 @@ class Soft:
         elif isinstance(event, e.TriggerCounted):
             for watch in self.named(event.trigger):
                 watch.forget_streaks()
+        elif isinstance(event, e.AlignmentLearned):
+            self._realign(state.alignments[event.group], event.group)
+
+    def _realign(self, alignment: Alignment, group: str) -> None:
+        for watch in self.grouped(group):
+            watch.realign(alignment)
+        learner = self.learners.get(f"scrapes/{group}")
+        if learner is not None:
+            learner.follow(alignment)
 
     def _forget(self, trigger: str, subject: str) -> None:
         for watch in self.named(trigger):
             watch.streaks.pop(subject, None)
+
+    def grouped(self, group: str) -> list[Watch]:
+        """The watches whose alignment is learned with this group's."""
+        return self._by_group.get(group, [])
 
     def named(self, trigger: str) -> list[Watch]:
         return self._by_name.get(trigger, [])

@@ -312,6 +312,16 @@ class Counting(Struct, frozen=True):
     first: bool = False
 
 
+class Alignment(Struct, frozen=True):
+    """Where a group's windows end by what was learned, of those that begin at `since` (Prometheus' time)
+    or later (W1). `targets` 0: there is no single phase, and they end at multiples of the interval."""
+
+    interval: Ms
+    align: Ms
+    since: Ms
+    targets: int
+
+
 class Spent(Struct, frozen=True):
     """A service whose rollback has run (D6)."""
 
@@ -422,6 +432,7 @@ class State(Struct, frozen=True):
     over: dict[str, Over] = {}  # the newest `MOST_OVER`
     rollouts: dict[str, Rollout] = {}
     counting: dict[str, Counting] = {}
+    alignments: dict[str, Alignment] = {}  # by group
     subject_counting: dict[str, Ms] = {}
     disarmed: dict[str, Disarmed] = {}
     spent: dict[str, Spent] = {}

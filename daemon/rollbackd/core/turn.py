@@ -8,7 +8,7 @@ from rollbackd.core.fold import apply
 from rollbackd.core.state import AUTOMATIC
 
 if TYPE_CHECKING:
-    from rollbackd.core.effects import Ask
+    from rollbackd.core.effects import Ask, AskScrapes
     from rollbackd.core.events import Event
     from rollbackd.core.model import Config, Ms
     from rollbackd.core.soft import Soft
@@ -32,7 +32,7 @@ class Turn:
         self.soft = soft
         self.now = now
         self.events: list[Event] = []
-        self.asks: list[Ask] = []
+        self.asks: list[Ask | AskScrapes] = []
         self.actor = AUTOMATIC
         self.channel = ""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rollbackd.core.effects import WindowQuery
     from rollbackd.core.model import Condition, Ms, Trigger, Verdict
     from rollbackd.core.signals import QueryAnswer
+    from rollbackd.core.state import Alignment
 
 ABSENT_AFTER: Ms = 5 * 60_000
 """W5: how long every subject may be gone before the trigger is blind (at least)."""
@@ -71,11 +72,19 @@ class Partial:
 class Watch:
     """One condition, its poll and its streaks. Owned by the engine; mutable on purpose."""
 
-    def __init__(self, key: str, trigger: Trigger, condition: Condition, since: Ms) -> None:
+    def __init__(
+        self,
+        key: str,
+        trigger: Trigger,
+        condition: Condition,
+        since: Ms,
+        alignment: Alignment | None = None,
+    ) -> None:
         self.key = key
         self.trigger = trigger
         self.condition = condition
         self.queries: tuple[WindowQuery, ...] = window_queries(condition)
+        self.alignment = alignment  # what was learned; else the trigger's own holds (W1)
         self.since = since  # windows that begin earlier are of no interest to anybody
         self.reach = 2 * trigger.windows  # windows: a streak and its keep budget (W6)
         self.streaks: dict[str, Streak] = {}
@@ -106,7 +115,31 @@ class Watch:
     def window_before(self, prom: Ms) -> Ms:
         """The end of the newest window that had ended by Prometheus' time `prom` (W1)."""
         align, interval = self.trigger.align, self.interval
+        if self.alignment is not None:
+            align = self.alignment.align
         return (prom - align) // interval * interval + align
+
+    def first_end(self, since: Ms) -> Ms:
+        """The end of the first window that begins at `since` or later."""
+        begin = self.window_before(since)
+        return begin + self.interval if begin == since else begin + 2 * self.interval
+
+    @property
+    def prompt(self) -> bool:
+        """Whether windows end just as their samples become visible: late ones are late by little."""
+        return self.alignment is not None and self.alignment.targets > 0
+
+    def at_rest(self) -> bool:
+        """Whether all that was asked is judged for good, and no streak holds any of it."""
+        open_ = (
+            self.streaks or self.inflight or self.answers or self.backfilling or self.partial or self.retry
+        )
+        return not open_ and self.judged == self.asked and self.judged_at > 0
+
+    def realign(self, alignment: Alignment) -> None:
+        """The next window is the first of this alignment. Call it at rest: no window overlaps another."""
+        self.alignment = alignment
+        self.asked = self.judged = self.first_end(alignment.since) - self.interval
 
     # Judging
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from rollbackd.core import events as e
 from rollbackd.core.fold.life import absent
 from rollbackd.core.fold.mapping import drop, put
-from rollbackd.core.state import Counting, Disarmed, Paused, Rollout
+from rollbackd.core.state import Alignment, Counting, Disarmed, Paused, Rollout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,19 @@ def _daemon_started(state: State, event: e.DaemonStarted) -> State:
 
 
 def _configuration_loaded(state: State, event: e.ConfigurationLoaded) -> State:
-    return replace(state, config=event.config, finish_only=None)
+    """A group that no longer learns, or has another interval, forgets what it learned (W1)."""
+    learns = {(group.name, group.interval) for group in event.config.groups}
+    for life in state.lives.values():
+        learns |= {(each.group, each.interval) for each in life.triggers.values() if each.auto_align}
+    alignments = {
+        group: known for group, known in state.alignments.items() if (group, known.interval) in learns
+    }
+    return replace(state, config=event.config, finish_only=None, alignments=alignments)
+
+
+def _alignment_learned(state: State, event: e.AlignmentLearned) -> State:
+    known = Alignment(event.interval, event.align, event.since, event.targets)
+    return replace(state, alignments=put(state.alignments, event.group, known))
 
 
 def _trigger_counted(state: State, event: e.TriggerCounted) -> State:
@@ -151,6 +163,7 @@ def _services_unspent(state: State, event: e.ServicesUnspent) -> State:
 HANDLERS: dict[type[e.Event], Callable[..., State]] = {
     e.DaemonStarted: _daemon_started,
     e.ConfigurationLoaded: _configuration_loaded,
+    e.AlignmentLearned: _alignment_learned,
     e.TriggerCounted: _trigger_counted,
     e.TriggerForgotten: _trigger_forgotten,
     e.FirstWindowJudged: _first_window_judged,

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from math import isfinite
+from math import ceil, isfinite
 from typing import Final
 
 from msgspec import Struct
 
-from rollbackd.core.effects import Ask, WindowQuery
+from rollbackd.core.effects import Ask, AskScrapes, WindowQuery
 from rollbackd.core.model import Ms
-from rollbackd.core.signals import QueryAnswer, Series, Unreachable, Unusable, WindowsAnswered
+from rollbackd.core.signals import (
+    QueryAnswer,
+    Scrape,
+    ScrapesSeen,
+    Series,
+    Unreachable,
+    Unusable,
+    WindowsAnswered,
+)
 from rollbackd.settings import PrometheusSettings
 from rollbackd.world.client import Client, one_line
-from rollbackd.world.prometheus.answer import Shape
+from rollbackd.world.prometheus.answer import LATEST, Shape
 from rollbackd.world.prometheus.endpoint import Behind, Endpoint, NoClock, Observer, Query, Silent
 from rollbackd.world.prometheus.sharing import Lanes
 
 RETURN_AFTER: Final[Ms] = 60_000
 """After a fail-over, how often the servers before the one in use are tried again."""
+
+
+TARGET: Final = ("job", "instance")
+MOST_TARGETS: Final = 1_000
+"""Of a group: so many share no phase, and their scrapes are not kept."""
 
 
 class NoValue(Exception):
@@ -73,6 +86,19 @@ class Source:
                 break
         answers, skew = (best.answers, best.skew) if best else ((), None)
         return WindowsAnswered(effect.watch, effect.ends, answers, skew)
+
+    async def scrapes(self, effect: AskScrapes) -> ScrapesSeen:
+        """When each target of a group was last scraped, from the server in use. Never raises."""
+        until = asyncio.get_running_loop().time() + effect.budget / 1000
+        endpoint = self._endpoints[self._current]
+        shape = self._shape((effect.at,), TARGET)
+        answers = await asyncio.gather(
+            *(
+                self._query(endpoint, Query(expr, (effect.at,)), shape, effect.key, until)
+                for expr in (effect.sampled, effect.took)
+            )
+        )
+        return ScrapesSeen(effect.group, effect.at, _scrapes(*answers))
 
     async def check_query(self, expr: str, at: Ms | None = None, budget: Ms | None = None) -> float:
         """The one finite number that `expr` yields at that moment (None: now, by Prometheus' clock).
@@ -183,6 +209,24 @@ def _at(endpoint: Endpoint, answer: QueryAnswer) -> QueryAnswer:
             return Unusable(f"{endpoint.place}: {reason}")
         case Series():
             return answer
+
+
+def _scrapes(sampled: QueryAnswer, took: QueryAnswer) -> dict[str, Scrape] | None:
+    """By target; empty where an answer does not say what the targets are (W1)."""
+    if isinstance(sampled, Unreachable) or isinstance(took, Unreachable):
+        return None
+    if isinstance(sampled, Unusable) or isinstance(took, Unusable):
+        return {}
+    times, durations = sampled.windows[0], took.windows[0]
+    if times.keys() != durations.keys() or len(times) > MOST_TARGETS:
+        return {}
+    scrapes = {}
+    for target, text in times.items():
+        at, lasted = float(text), float(durations[target])
+        if not (0 <= at < LATEST and 0 <= lasted < LATEST):
+            return {}
+        scrapes[target] = Scrape(round(at * 1000), ceil(lasted * 1000))
+    return scrapes
 
 
 def _number(answer: QueryAnswer) -> float:
