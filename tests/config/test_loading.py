@@ -166,6 +166,20 @@ def test_without_receivers_there_is_only_shadow(base: Path) -> None:
     assert load(base).core.ladders == {"default": default_ladder(())} == {"default": ()}
 
 
+def test_a_group_that_learns_its_alignment_asks_when_its_targets_were_scraped(good: Path) -> None:
+    edit(good.parent / "triggers/api.yml", ("align: 3s", "align: auto"))
+    loaded = load(good)
+    ratio = trigger(loaded, "ApiErrorRatioHigh")
+    assert (ratio.align, ratio.auto_align) == (0, True)
+    (group,) = loaded.core.groups
+    assert (group.name, group.interval, group.delay) == ("api", 15_000, 1_000)
+    assert group.sampled.startswith("timestamp(up) and on (job, instance) (http_requests_total{")
+    assert group.took.startswith("scrape_duration_seconds and on (job, instance) (http_requests_total{")
+    assert not trigger(load(good), "ApiErrorRatioHigh").align
+    edit(good.parent / "triggers/api.yml", ("align: auto", "align: 3s"))
+    assert load(good).core.groups == ()
+
+
 MEANINGS = [
     ('breach: "< 1"', 'breach: "< 2"'),
     ("expr: up", "expr: up offset 1m"),
@@ -176,6 +190,7 @@ MEANINGS = [
     ("windows: 3", "windows: 3, traffic: {expr: up, at_least: 1}"),
     ("name: ok\n", "name: ok\n    interval: 30s\n"),
     ("name: ok\n", "name: ok\n    align: 1s\n"),
+    ("name: ok\n", "name: ok\n    align: auto\n"),
 ]
 NOT_MEANINGS = [
     ("windows: 3", "windows: 3, cooldown: 1h"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import promql_parser
 import pytest
 
-from rollbackd.config.promql import analyse, coverage
+from rollbackd.config.promql import MOST_SELECTORS, analyse, coverage, scraped
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,29 @@ def test_coverage(expression: str, queries: list[str]) -> None:
 
 def test_coverage_without_subjects() -> None:
     assert coverage(analyse("up"), ()) == ("max(timestamp(up))",)
+
+
+@pytest.mark.parametrize(
+    ("expressions", "selectors"),
+    [
+        (["up"], "up"),
+        (["rate(e[1m]) / rate(t[1m])", 'sum(rate(e{a="b"}[5m]))', "t"], 'e or t or e{a="b"}'),
+        (["x offset 5m"], None),
+        (["vector(1)", "time()"], None),
+        ([f'x{{n="{n}",job="a"}}' for n in range(MOST_SELECTORS + 1)], 'x{job="a"}'),
+        ([f'x{{n="{n}"}}' for n in range(MOST_SELECTORS + 1)], "x"),
+        ([f'{{n="{n}"}}' for n in range(MOST_SELECTORS + 1)], None),
+        ([f"x{n}" for n in range(MOST_SELECTORS + 1)], None),
+    ],
+)
+def test_the_targets_behind_expressions(expressions: list[str], selectors: str | None) -> None:
+    expected = None
+    if selectors is not None:
+        behind = f"and on (job, instance) ({selectors})"
+        expected = (f"timestamp(up) {behind}", f"scrape_duration_seconds {behind}")
+        for query in expected:
+            promql_parser.parse(query)
+    assert scraped(map(analyse, expressions)) == expected
 
 
 @pytest.mark.parametrize("value", ['"', "\\", "\n", "\t", 'a"b\\n', "é", "$1", "{}"])

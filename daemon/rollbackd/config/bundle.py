@@ -14,7 +14,13 @@ from rollbackd.config.models.triggers import TriggerFileModel
 from rollbackd.config.names import check_names
 from rollbackd.config.plans import ReadPlan, check_against, check_plan, check_programs, folder_hash
 from rollbackd.config.problem import Problem, errors, one_line
-from rollbackd.config.triggers import ReadTrigger, check_trigger, read_triggers, resolve_trigger
+from rollbackd.config.triggers import (
+    ReadTrigger,
+    check_trigger,
+    learning_groups,
+    read_triggers,
+    resolve_trigger,
+)
 from rollbackd.config.validate import validate
 from rollbackd.config.yaml_source import Document, read
 
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rollbackd.config.models.base import Model
-    from rollbackd.core.model import Trigger
+    from rollbackd.core.model import Group, Trigger
 
 MAX_FILES = 10_000
 
@@ -37,6 +43,7 @@ class Bundle:
     plan_files: list[Document] = field(default_factory=list)
     settings: InstanceModel | None = None
     triggers: list[tuple[ReadTrigger, Trigger]] = field(default_factory=list)
+    groups: tuple[Group, ...] = ()
     plans: list[ReadPlan] = field(default_factory=list)
 
     def documents(self) -> list[Document]:
@@ -100,6 +107,7 @@ def judge(bundle: Bundle) -> None:
             check_trigger(each)
             if len(errors(document.problems)) == before:
                 bundle.triggers.append((each, resolve_trigger(each, means)))
+    bundle.groups = learning_groups(each for each, _ in bundle.triggers)
     for document in bundle.plan_files:
         _judge_plan(bundle, document)
     check_names(_modelled(bundle), _known(bundle))

@@ -98,6 +98,7 @@ def _core(bundle: Bundle, settings: InstanceModel) -> Config:
         receivers=tuple(receiver.name for receiver in settings.receivers),
         notify=tuple(dict.fromkeys(settings.notify)),
         ladders=instance.ladders(settings),
+        groups=bundle.groups,
     )
     encoded = msgspec.json.encode(config, order="deterministic")
     return msgspec.structs.replace(config, hash=hashlib.sha256(encoded).hexdigest())

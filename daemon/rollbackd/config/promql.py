@@ -12,6 +12,7 @@ import promql_parser as promql
 from rollbackd.config.problem import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import timedelta
 
     from rollbackd.core.model import Ms
@@ -71,6 +72,33 @@ def coverage(expression: Expression, per: tuple[str, ...]) -> tuple[str, ...]:
     """The queries for the time of each selector's newest sample (rule W14)."""
     by = f" by ({', '.join(per)}) " if per else ""
     return tuple(f"max{by}(timestamp({selector}))" for selector in expression.selectors)
+
+
+MOST_SELECTORS = 32
+"""Of one query for scrapes; more are joined where they differ in label values alone."""
+
+
+def scraped(expressions: Iterable[Expression]) -> tuple[str, str] | None:
+    """The queries for when the targets behind these expressions were last scraped, and for how long; None
+    where there is nothing to be scraped, or too much of it."""
+    selectors = list(dict.fromkeys(one for each in expressions for one in each.selectors))
+    if len(selectors) > MOST_SELECTORS:
+        selectors = _common(selectors)
+    if not 0 < len(selectors) <= MOST_SELECTORS or "" in selectors or sum(map(len, selectors)) > MAX_LENGTH:
+        return None
+    targets = f"and on (job, instance) ({' or '.join(selectors)})"
+    return f"timestamp(up) {targets}", f"scrape_duration_seconds {targets}"
+
+
+def _common(selectors: list[str]) -> list[str]:
+    """One selector a metric, with the matchers that all of that metric have."""
+    found: dict[str, list[str]] = {}
+    for selector in selectors:
+        node: Any = promql.parse(selector)
+        matchers = [_matcher(matcher) for matcher in node.matchers.matchers]
+        name = node.name or ""
+        found[name] = [one for one in found.get(name, matchers) if one in matchers]
+    return [name + (f"{{{','.join(matchers)}}}" if matchers else "") for name, matchers in found.items()]
 
 
 def _filter(node: Any) -> str | None:

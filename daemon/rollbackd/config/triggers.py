@@ -13,13 +13,13 @@ from rollbackd.config.models.triggers import (
     TriggerFileModel,
     TriggerModel,
 )
-from rollbackd.config.promql import Expression, analyse, coverage
+from rollbackd.config.promql import Expression, analyse, coverage, scraped
 from rollbackd.config.validate import validate
-from rollbackd.core.model import Condition, Trigger
+from rollbackd.core.model import Condition, Group, Trigger
 from rollbackd.core.notation import span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rollbackd.config.yaml_source import Document, Loc
     from rollbackd.core.model import Action, Ms, Severity
@@ -88,7 +88,7 @@ def check_trigger(read: ReadTrigger) -> None:
 def _check_windows(read: ReadTrigger) -> None:
     group, model = read.group, read.model
     interval = span(group.interval)
-    if group.align >= group.interval:
+    if group.align is not None and group.align >= group.interval:
         remedy = f"write less than {interval}"
         read.document.problem((*read.group_loc, "align"), "is not below the interval", remedy)
     if model.for_ is not None and model.for_ % group.interval:
@@ -178,7 +178,8 @@ def resolve_trigger(read: ReadTrigger, severities: Mapping[Severity, Severities]
         interval=group.interval,
         windows=windows,
         fingerprint=_fingerprint(condition, per, group, windows, model.no_data),
-        align=group.align,
+        align=group.align or 0,
+        auto_align=group.align is None,
         delay=group.delay,
         per=per,
         no_data=model.no_data,
@@ -192,6 +193,27 @@ def resolve_trigger(read: ReadTrigger, severities: Mapping[Severity, Severities]
         annotations=dict(model.annotations),
         source=f"{read.document.name}:{read.document.where(read.loc).line}",
     )
+
+
+def learning_groups(triggers: Iterable[ReadTrigger]) -> tuple[Group, ...]:
+    """The groups that say `align: auto`, and what their triggers read (W1). Call it for triggers without
+    problems; where nothing can be learned, that is noted."""
+    members: dict[str, list[ReadTrigger]] = {}
+    for read in triggers:
+        if read.group.align is None:
+            members.setdefault(read.group.name, []).append(read)
+    groups = []
+    for name, reads in members.items():
+        models: list[ConditionModel] = [read.model for read in reads]
+        models += [read.model.recovered for read in reads if read.model.recovered is not None]
+        queries = scraped(expression for model in models for _, expression in _expressions(model))
+        head = reads[0].group
+        if queries is not None:
+            groups.append(Group(name, head.interval, head.delay, *queries))
+        else:
+            what = "auto: what these triggers read names no samples, or too many kinds of them"
+            reads[0].document.warn((*reads[0].group_loc, "align"), what, "leave it out")
+    return tuple(groups)
 
 
 def _windows(read: ReadTrigger) -> int:
@@ -238,7 +260,7 @@ def _fingerprint(
         condition.at_least,
         per,
         group.interval,
-        group.align,
+        "auto" if group.align is None else group.align,
         windows,
         no_data,
         condition.coverage,

@@ -8,7 +8,17 @@ from pydantic import BeforeValidator, Field
 
 from rollbackd.config.models.base import Complaint, Defines, Model, Refers, Rule, needs, one_of
 from rollbackd.config.models.instance import Version
-from rollbackd.config.models.types import LABEL, NAME, Comparison, Duration, Number, Promql, Text, Whole
+from rollbackd.config.models.types import (
+    LABEL,
+    NAME,
+    AutoDuration,
+    Comparison,
+    Duration,
+    Number,
+    Promql,
+    Text,
+    Whole,
+)
 from rollbackd.core.model import Action, Arm, Category, Limit, Ms, NoData, Severity
 
 if TYPE_CHECKING:
@@ -111,7 +121,11 @@ class TriggerModel(ConditionModel):
 class GroupHeadModel(Model):
     name: Annotated[str, NAME, Defines("group"), Field(description="its name")]
     interval: Annotated[Ms, Duration("1s", "1d"), Field(description="how long a window is (W1)")] = 15_000
-    align: Annotated[Ms, Duration("0s", "1d"), Field(description="where windows end; below the interval")] = 0
+    align: Annotated[
+        Ms | None,
+        AutoDuration("0s", "1d"),
+        Field(description="where windows end; below the interval; or `auto`: just after the scrape (W1)"),
+    ] = 0
     delay: Annotated[Ms, Duration("0s", "10m"), Field(description="how late samples become visible")] = 0
 
 

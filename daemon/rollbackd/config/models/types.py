@@ -195,6 +195,19 @@ class Duration(Parsed):
         return duration
 
 
+class AutoDuration(Duration):
+    """A duration, or `auto`, which is None."""
+
+    def parse(self, value: object) -> Ms | None:  # type: ignore[override]
+        if value == "auto":
+            return None
+        try:
+            return super().parse(value)
+        except PydanticCustomError as error:
+            said = error.context or {}
+            raise refuse(said["what"], f"{said['remedy']}, or auto") from None
+
+
 class Comparison(Parsed):
     """`> 0.01`: an operator and a number."""
 
