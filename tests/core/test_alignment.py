@@ -109,7 +109,7 @@ def test_targets_must_be_the_same_each_time() -> None:
     ],
 )
 def test_drift_is_what_every_observation_shows(phases: tuple[Ms, ...], drift: Ms) -> None:
-    """Observed at windows' ends: a scrape that began `SLACK` and its duration before is where it should be."""
+    """Observed at windows' ends: scrapes that began `SLACK` and their duration before are in place."""
     right = START + INTERVAL - 20 - SLACK
     seen = [
         Observation(START + (n + 1) * INTERVAL, {"": Scrape(right + n * INTERVAL + off, 20)})

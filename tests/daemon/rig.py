@@ -119,7 +119,13 @@ class Rig:
             **changes,
         }
 
-    def write(self, *, triggers: list[dict[str, Any]] | None = None, **plan: Any) -> None:
+    def write(
+        self,
+        *,
+        triggers: list[dict[str, Any]] | None = None,
+        group: dict[str, Any] | None = None,
+        **plan: Any,
+    ) -> None:
         """The configuration's files; what is not said stays as the overrides have it."""
         settings = {
             "version": "rollbackd/v1",
@@ -132,9 +138,10 @@ class Rig:
             "receivers": [{"name": "hook", "webhook": {"url": f"{self.hook.url}/hook"}}],
             **self.overrides.get("settings", {}),
         }
-        group = {"name": "api", "interval": "1s", "triggers": triggers or [self.trigger()]}
+        head = {"name": "api", "interval": "1s", **(group or {})}
+        groups = [{**head, "triggers": triggers or [self.trigger()]}]
         self._yaml("rollbackd.yml", settings)
-        self._yaml("triggers.yml", {"version": "rollbackd/v1", "groups": [group]})
+        self._yaml("triggers.yml", {"version": "rollbackd/v1", "groups": groups})
         self._plan(self.plan(**plan))
 
     def _plan(self, plan: dict[str, Any]) -> None:

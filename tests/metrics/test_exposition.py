@@ -9,11 +9,13 @@ import subprocess
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.web.scene import MINUTE, Scene, config, plan, trigger
+from tests.web.scene import INTERVAL, MINUTE, Scene, config, plan, trigger
 
+from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.engine import Engine
 from rollbackd.core.fold import apply
+from rollbackd.core.model import Group
 from rollbackd.core.state import State
 from rollbackd.metrics import Metrics
 from rollbackd.metrics.families import REQUESTS
@@ -49,6 +51,7 @@ NAMES = [
     "pages_total",
     "ack_seconds",
     "paused",
+    "group_aligned",
     "journal_append_seconds",
     "journal_events_total",
     "loop_block_seconds",
@@ -98,6 +101,27 @@ async def test_known_label_sets_start_at_0() -> None:
     assert page.value("prometheus_requests_total", result="unreachable") == 0
     assert page.value("rollback_sla_breaches_total", plan="api", level="3", region="") == 0
     assert page.value("rollback_duration_seconds_count", plan="api") == 0
+
+
+async def test_groups_that_learn_when_their_targets_are_scraped() -> None:
+    scene = Scene(config(groups=(Group("api", INTERVAL, 0, "s", "t"), Group("web", INTERVAL, 0, "s", "t"))))
+    assert (await scrape(scene)).value("group_aligned", group="api") == 0
+    event = e.AlignmentLearned(
+        at=1,
+        group="api",
+        interval=INTERVAL,
+        align=25,
+        since=1,
+        why="learned",
+        targets=1,
+        observations=4,
+        spread=0,
+        took=20,
+    )
+    scene.engine.state = apply(scene.engine.state, event)
+    scene.pass_time(1)
+    page = await scrape(scene)
+    assert [page.value("group_aligned", group=name) for name in ("api", "web")] == [1, 0]
 
 
 def _decision(action: str, lowered_by: str) -> dict[str, str]:

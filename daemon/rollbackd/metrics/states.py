@@ -31,6 +31,7 @@ class StateCollector(Collector):
         state = self.state
         yield from _plans(state)
         yield _paused(state)
+        yield _aligned(state)
 
 
 def _family(name: str, text: str, label: str) -> GaugeMetricFamily:
@@ -74,6 +75,15 @@ def _paused(state: State) -> Metric:
     plans = state.config.plans if state.config is not None else ()
     for service in sorted({service for plan in plans for service in plan.services}):
         family.add_metric([service], int(any(_covers(pause, service) for pause in state.pauses)))
+    return family
+
+
+def _aligned(state: State) -> Metric:
+    text = "1 where windows end just after the scrape, of the groups that learn when that is."
+    family = _family("group_aligned", text, "group")
+    for group in state.config.groups if state.config is not None else ():
+        known = state.alignments.get(group.name)
+        family.add_metric([group.name], int(known is not None and known.targets > 0))
     return family
 
 
