@@ -249,5 +249,26 @@ def test_late_samples_are_asked_for_again_at_once() -> None:
     assert life.at - life.firings[0].end == 70
 
 
+def test_windows_that_outrun_their_samples_end_later() -> None:
+    """A busy Prometheus begins scrapes late at times: then a window is empty, and the next holds two."""
+    condition = Condition("errors", Limit(">", 1.0), coverage=("newest",))
+    one = story(condition=condition, action="shadow")
+    rest = scraped(INTERVAL, PHASE, TOOK)
+    late: set[Ms] = set()
+
+    def newest(end: Ms) -> dict[str, str]:
+        began = rest(end)[""].at
+        return {"": str((began - INTERVAL if end in late else began) / 1000)}
+
+    one.world.readings["newest"] = newest
+    first = learn(one)
+    second = first.since + (-first.since + ALIGN) % INTERVAL + 5 * INTERVAL
+    late |= {second, second + 10 * INTERVAL}
+    later = learn(one)
+    assert (later.why, later.align) == ("drifted", ALIGN + SLACK)
+    one.run(span=20 * MINUTE)
+    assert learned(one)[-1] == later, "and there they stay"
+
+
 def _of(ask: Ask, end: Ms) -> bool:
     return ask.ends == (end,)

@@ -208,6 +208,8 @@ class Engine:
 
     def _judged(self, turn: Turn, watch: Watch, applied: Applied) -> None:
         soft, trigger = turn.soft, watch.trigger
+        if applied.outrun:
+            soft.outrun(trigger.group, applied.end)
         soft.judged.append(
             Judged(
                 trigger.name,

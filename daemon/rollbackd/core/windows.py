@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from rollbackd.core.judging import Judgement, judge, window_queries
+from rollbackd.core.judging import EVERYONE, Judgement, judge, window_queries
 from rollbackd.core.signals import Unreachable
 from rollbackd.core.state import Seen
 
@@ -45,7 +45,7 @@ class Streak:
 class Applied:
     """What one judged window did to the streaks."""
 
-    __slots__ = ("counts", "end", "ended", "grown", "judgement", "missed", "retired", "verdicts")
+    __slots__ = ("counts", "end", "ended", "grown", "judgement", "missed", "outrun", "retired", "verdicts")
 
     def __init__(self, end: Ms, judgement: Judgement) -> None:
         self.end = end
@@ -56,6 +56,7 @@ class Applied:
         self.ended: list[str] = []  # subjects whose streak it ended
         self.retired: list[str] = []
         self.missed = False  # never answered
+        self.outrun = False  # aligned, and it ended before its sample: the scrape began late
 
 
 class Partial:
@@ -174,6 +175,7 @@ class Watch:
         if self.partial is None:
             return None
         applied = Applied(self.partial.end, Judgement())
+        applied.outrun = self.prompt and (self.pilot == EVERYONE or self.pilot in self.partial.waiting)
         verdicts: dict[str, Verdict] = dict.fromkeys(self.partial.waiting, "no_data")
         self.partial = None
         self._take(applied, verdicts, floor)
