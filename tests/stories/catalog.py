@@ -23,6 +23,7 @@ class Plot:
     steps: dict[str, list[dict[str, object]]]
     approves: bool = False
     checks: dict[str, list[dict[str, object] | str]] = field(default_factory=dict)
+    phase: int | None = None  # of the interval, where the only target is scraped
 
     def world(self) -> World:
         world = World()
@@ -30,6 +31,9 @@ class Plot:
             world.readings[name] = _sick(world, START + first * INTERVAL, cure)
         world.steps = {name: [dict(fields) for fields in script] for name, script in self.steps.items()}
         world.checks = {name: list(answers) for name, answers in self.checks.items()}
+        phase = self.phase
+        if phase is not None:
+            world.scrapes = lambda at: {"": s.Scrape((at - phase) // INTERVAL * INTERVAL + phase, 20)}
         return world
 
     def play(self, one: Story, *, span: int = 8 * MINUTE) -> None:
@@ -63,6 +67,7 @@ def plots() -> dict[str, Callable[[], Plot]]:
             made.config(), {"errors": (1, "revert")}, {"api-1": "failed"}, {"revert": [{"status": 1}] * 9}
         ),
         "shared": _shared,
+        "aligned": _aligned,
     }
 
 
@@ -105,6 +110,11 @@ def _veto() -> Plot:
 def _ask() -> Plot:
     trigger = made.trigger(action="ask", severity="medium")
     return Plot(made.config(trigger), {"errors": (1, "revert")}, {"api-1": "verified"}, {}, approves=True)
+
+
+def _aligned() -> Plot:
+    config = made.config(made.trigger(auto_align=True), groups=(made.group(),))
+    return Plot(config, {"errors": (9, "revert")}, {"api-1": "verified"}, {}, phase=3 * SECOND)
 
 
 def _shared() -> Plot:

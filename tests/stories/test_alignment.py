@@ -147,6 +147,18 @@ def test_a_reload_that_says_where_windows_end_forgets_it() -> None:
     assert {judged.end % INTERVAL for judged in one.judged[begun:]} == {0}, "it is learned anew"
 
 
+def test_after_a_restart_it_is_looked_at_at_once() -> None:
+    """Prometheus may have been reconfigured meanwhile."""
+    one = story()
+    learn(one)
+    one.world.scrapes = scraped(INTERVAL, PHASE + 400, TOOK)
+    one.restart(down=MINUTE)
+    begun = one.now
+    drifted = learn(one)
+    assert (drifted.why, drifted.align) == ("drifted", ALIGN + 400)
+    assert drifted.at - begun < (NEEDED + 2) * INTERVAL
+
+
 def test_another_interval_forgets_it() -> None:
     one = story()
     learn(one)

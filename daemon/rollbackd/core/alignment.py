@@ -114,7 +114,7 @@ class Learner:
         self._point = 0
         self._odd = False
         self.follow(alignment)
-        self._quick = NEEDED * len(POINTS) if alignment is None else 0
+        self._quick = NEEDED if self.learned else NEEDED * len(POINTS)
 
     def follow(self, alignment: Alignment | None) -> None:
         """These are the windows from now on: begin anew."""
