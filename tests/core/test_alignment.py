@@ -14,12 +14,14 @@ from tests.fakes.story import Story
 
 from rollbackd.core import events as e
 from rollbackd.core.alignment import (
+    EAGERLY,
     NEEDED,
     POINTS,
     SLACK,
     Learner,
     Observation,
     Phase,
+    first_slack,
     rarely,
     settle,
     spread_allowed,
@@ -120,6 +122,35 @@ def test_drift_is_what_every_observation_shows(phases: tuple[Ms, ...], drift: Ms
     assert (phase is None) == (max(phases) > 20 + SLACK)
 
 
+def test_slack_grows_with_the_interval() -> None:
+    assert [first_slack(interval) for interval in (SECOND, 5_000, 15_000)] == [5, 10, 30]
+
+
+@pytest.mark.parametrize(
+    ("windows", "slack"), [((1,), 5), ((1, 1), 5), ((1, 102), 5), ((1, 100), 10), ((1, 2, 3, 4), 10)]
+)
+def test_slack_doubles_where_windows_outrun_their_samples(windows: tuple[int, ...], slack: Ms) -> None:
+    """Once for each alignment; the same window of several triggers is one."""
+    learner = Learner(made.group(interval=SECOND), Alignment(SECOND, 25, START, 1), START)
+    for window in windows:
+        learner.outrun(START + window * SECOND)
+    assert learner.slack == slack
+
+
+def test_slack_is_bounded() -> None:
+    alignment = Alignment(SECOND, 25, START, 1)
+    learner = Learner(made.group(interval=SECOND), alignment, START)
+    for window in range(50):
+        learner.outrun(START + window * SECOND)
+        learner.follow(alignment)
+    assert learner.slack == 5
+    for window in range(50):
+        learner.outrun(START + 2 * window * SECOND)
+        learner.outrun(START + (2 * window + 1) * SECOND)
+        learner.follow(alignment)
+    assert learner.slack == 40
+
+
 def test_how_far_apart_scrapes_may_be() -> None:
     assert [spread_allowed(interval) for interval in (SECOND, 5_000, 60_000)] == [25, 100, 1_200]
 
@@ -167,8 +198,8 @@ def test_where_nothing_is_found_it_looks_elsewhere_and_then_rarely() -> None:
     points = {(at - START) % INTERVAL for at in asked}
     assert points == {int(point * INTERVAL) for point in POINTS}
     gaps = [b - a for a, b in pairwise(asked)]
-    assert all(gap < 2 * INTERVAL for gap in gaps[: NEEDED * len(POINTS) - 1])
-    assert all(gap > 60 * SECOND - INTERVAL for gap in gaps[NEEDED * len(POINTS) :])
+    assert all(gap < 2 * INTERVAL for gap in gaps[: EAGERLY - 1])
+    assert all(gap > 60 * SECOND - INTERVAL for gap in gaps[EAGERLY:])
 
 
 def test_a_clock_that_is_put_right_is_no_reason_to_stop_asking() -> None:

@@ -31,9 +31,10 @@ def learned(rig: Rig) -> list[e.AlignmentLearned]:
     return [event for event in journalled(rig) if isinstance(event, e.AlignmentLearned)]
 
 
-def ends(rig: Rig, life: str) -> list[Ms]:
+def breaches(rig: Rig, life: str) -> list[Ms]:
+    """The ends of the windows that the decision rested on."""
     (opened,) = [x for x in journalled(rig) if isinstance(x, e.LifeOpened) and x.life == life]
-    return [window.end for window in opened.firings[0].windows]
+    return [window.end for window in opened.firings[0].windows if window.verdict == "breach"]
 
 
 def scraped(rig: Rig, end: Ms) -> Ms:
@@ -54,7 +55,7 @@ def test_windows_end_just_after_the_scrape(rig: Rig) -> None:
     rig.begin_rollout()
     rig.break_canary()
     rig.wait_state("api-1", "verified")
-    windows = ends(rig, "api-1")
+    windows = breaches(rig, "api-1")
     known = [x.align for x in learned(rig)]
     assert all(end % INTERVAL in known for end in windows), (windows, known)
     assert windows[0] - INTERVAL >= event.since

@@ -12,13 +12,14 @@ from tests.fakes.made import INTERVAL, MINUTE, SECOND, START
 from tests.fakes.story import Story
 
 from rollbackd.core import events as e
-from rollbackd.core.alignment import LOST, NEEDED, SLACK, rarely
+from rollbackd.core.alignment import LOST, NEEDED, first_slack, rarely
 from rollbackd.core.effects import Ask
 from rollbackd.core.model import Condition, Limit, Ms
 from rollbackd.core.signals import Scrape
 
 PHASE: Ms = 3_000
 TOOK: Ms = 20
+SLACK: Ms = first_slack(INTERVAL)
 ALIGN: Ms = PHASE + TOOK + SLACK
 
 
@@ -259,6 +260,26 @@ def test_late_samples_are_asked_for_again_at_once() -> None:
     asked = [at - life.firings[0].end for at, ask in one.world.asked[begun:] if _of(ask, life.firings[0].end)]
     assert asked == [0, 10, 30, 70]
     assert life.at - life.firings[0].end == 70
+
+
+def test_samples_that_are_always_late_are_not_hurried() -> None:
+    """A remote store shows them seconds after the scrape: a few asks a window, and no window is lost."""
+    condition = Condition("errors", Limit(">", 1.0), coverage=("newest",))
+    one = story(condition=condition)
+
+    def newest(end: Ms) -> dict[str, str]:
+        began = (end - PHASE) // INTERVAL * INTERVAL + PHASE
+        there = one.now >= began + 3 * SECOND
+        return {"": str((began if there else began - INTERVAL) / 1000)}
+
+    one.world.readings["newest"] = newest
+    event = learn(one)
+    one.run(span=10 * INTERVAL)
+    windows = [judged for judged in one.judged if judged.end > event.since and judged.counts]
+    asks = [sum(_of(ask, judged.end) for _, ask in one.world.asked) for judged in windows]
+    assert asks[:2] == [10, 10]
+    assert set(asks[3:-1]) == {5}
+    assert all(judged.counts == {"ok": 1} for judged in windows[:-1])
 
 
 def test_windows_that_outrun_their_samples_end_later() -> None:

@@ -30,9 +30,10 @@ LOST = 10
 """After so many observations without a single phase, windows end at multiples of the interval again."""
 
 SLACK: Ms = 5
-MOST_SLACK: Ms = 40
+DOUBLINGS = 3
 """Added to what was observed, since a sample can be asked for only after its commit, and scrapes begin a
-little late at times. It doubles where that is seen: a window that ends before its sample has none."""
+little late at times. It doubles, so often at most, where that is seen: a window that ends before its sample
+has none."""
 
 OUTRUN = 2
 OUTRUN_OF = 100
@@ -48,6 +49,10 @@ RARELY: Ms = 60_000
 POINTS = (0.0, 0.375, 0.75)
 """Where in the interval scrapes are looked at while nothing is known: one that comes and goes around one of
 these points (it is there, it is not yet) does so at one only."""
+
+
+EAGERLY = 2 * NEEDED * len(POINTS)
+"""So many observations are made in successive windows before they become rare."""
 
 
 class Observation(Struct, frozen=True):
@@ -94,6 +99,11 @@ def spread_allowed(interval: Ms) -> Ms:
     return max(25, interval // 50)
 
 
+def first_slack(interval: Ms) -> Ms:
+    """Longer where intervals are longer: what it costs is little then, and a window without a sample much."""
+    return max(SLACK, interval // 500)
+
+
 def _median(values: list[Ms]) -> Ms:
     return sorted(values)[len(values) // 2]
 
@@ -108,13 +118,13 @@ class Learner:
         self.at: Ms = 0  # the moment last asked about
         self.seen: list[Observation] = []
         self.astray = 0  # observations in a row without a single phase
-        self.slack = SLACK
+        self.slack = first_slack(group.interval)
         self.hurried = False  # windows have ended too early since they were aligned
         self._outran: list[Ms] = []
         self._point = 0
         self._odd = False
         self.follow(alignment)
-        self._quick = NEEDED if self.learned else NEEDED * len(POINTS)
+        self._quick = NEEDED if self.learned else EAGERLY
 
     def follow(self, alignment: Alignment | None) -> None:
         """These are the windows from now on: begin anew."""
@@ -160,7 +170,8 @@ class Learner:
         """A window ended at `end`, before its sample: where that recurs, allow for more."""
         since = end - OUTRUN_OF * self.group.interval
         self._outran = [each for each in self._outran if since < each != end] + [end]
-        if len(self._outran) >= OUTRUN and self.slack < MOST_SLACK and not self.hurried:
+        most = first_slack(self.group.interval) << DOUBLINGS
+        if len(self._outran) >= OUTRUN and self.slack < most and not self.hurried:
             self.slack *= 2
             self.hurried = True
 

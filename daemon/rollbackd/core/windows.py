@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 ABSENT_AFTER: Ms = 5 * 60_000
 """W5: how long every subject may be gone before the trigger is blind (at least)."""
 
+LATE_TRIES = 4
+"""A window that was asked again so often is late, also of aligned ones."""
+
+LATE_WINDOWS = 3
+"""After so many late windows in a row, samples are not expected at the window's end any more."""
+
 EVIDENCE = 64
 """At most this many windows of a streak are kept as evidence."""
 
@@ -100,6 +106,7 @@ class Watch:
         self.newest_sample = 0.0  # seconds, Prometheus' time
         self.gaps = 0  # successive gaps between its samples longer than the interval
         self.partial: Partial | None = None
+        self.late = 0  # windows in a row that waited long for their samples
         # polling
         self.asked: Ms = 0
         self.inflight: set[Ms] = set()
@@ -126,9 +133,14 @@ class Watch:
         return begin + self.interval if begin == since else begin + 2 * self.interval
 
     @property
-    def prompt(self) -> bool:
-        """Whether windows end just as their samples become visible: late ones are late by little."""
+    def aligned(self) -> bool:
+        """Whether windows end just as their samples become visible."""
         return self.alignment is not None and self.alignment.targets > 0
+
+    @property
+    def prompt(self) -> bool:
+        """Whether late samples are late by little. Not where a remote store shows them later still."""
+        return self.aligned and self.late < LATE_WINDOWS
 
     def at_rest(self) -> bool:
         """Whether all that was asked is judged for good, and no streak holds any of it."""
@@ -140,6 +152,7 @@ class Watch:
     def realign(self, alignment: Alignment) -> None:
         """The next window is the first of this alignment. Call it at rest: no window overlaps another."""
         self.alignment = alignment
+        self.late = 0
         self.asked = self.judged = self.first_end(alignment.since) - self.interval
 
     # Judging
@@ -165,6 +178,10 @@ class Watch:
         for subject in waiting:
             del verdicts[subject]
         self.partial = Partial(end, waiting, tries) if waiting else None
+        if tries == LATE_TRIES:
+            self.late += 1
+        elif tries == 0 and not waiting:
+            self.late = 0
         self._notice_gaps(judgement)
         self._take(applied, verdicts, floor)
         self._finish(applied, now)
@@ -175,7 +192,7 @@ class Watch:
         if self.partial is None:
             return None
         applied = Applied(self.partial.end, Judgement())
-        applied.outrun = self.prompt and (self.pilot == EVERYONE or self.pilot in self.partial.waiting)
+        applied.outrun = self.aligned and (self.pilot == EVERYONE or self.pilot in self.partial.waiting)
         verdicts: dict[str, Verdict] = dict.fromkeys(self.partial.waiting, "no_data")
         self.partial = None
         self._take(applied, verdicts, floor)
