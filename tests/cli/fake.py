@@ -179,6 +179,7 @@ def trigger(**changes: Any) -> JsonObject:
         "severity": "critical",
         "action": "auto",
         "interval_seconds": 15.0,
+        "align_seconds": 0.0,
         "windows": 8,
         "armed": True,
         "blind": None,

@@ -25,7 +25,7 @@ async def test_triggers_show_the_worst_subjects_first(served: Served) -> None:
     assert found["blind"] is None
     assert found["last_window"] == "2025-12-09T20:00:15.000Z"
     assert {"name", "group", "plan", "severity", "action", "windows", "problem"} <= found.keys()
-    assert found["interval_seconds"] == 15
+    assert (found["interval_seconds"], found["align_seconds"]) == (15, 0)
 
 
 async def test_at_most_200_subjects_are_shown(served: Served) -> None:

@@ -120,11 +120,14 @@ class Watch:
     def interval(self) -> Ms:
         return self.trigger.interval
 
+    @property
+    def align(self) -> Ms:
+        """Windows end so long after whole multiples of the interval (W1)."""
+        return self.trigger.align if self.alignment is None else self.alignment.align
+
     def window_before(self, prom: Ms) -> Ms:
         """The end of the newest window that had ended by Prometheus' time `prom` (W1)."""
-        align, interval = self.trigger.align, self.interval
-        if self.alignment is not None:
-            align = self.alignment.align
+        align, interval = self.align, self.interval
         return (prom - align) // interval * interval + align
 
     def first_end(self, since: Ms) -> Ms:

@@ -52,6 +52,7 @@ def _trigger(state: State, trigger: Trigger, watch: Watch | None, disarmed: Mapp
         "action": trigger.action,
         "arm": trigger.arm,
         "interval_seconds": trigger.interval / 1000,
+        "align_seconds": (watch.align if watch is not None else trigger.align) / 1000,
         "windows": trigger.windows,
         "limit": str(trigger.condition.breach),
         "armed": armed(state, trigger, verdicts, disarmed),
