@@ -95,7 +95,8 @@ class Driver:
         self._over(signal)
         self._taken = self.engine.advance(signal, now)
         # Windows without events change nothing that is wanted; ten thousand of them pass each second.
-        self._look = bool(self._taken.events) or not isinstance(signal, s.WindowsAnswered | s.ScrapesSeen)
+        windows = s.WindowsAnswered | s.ManyAnswered | s.ScrapesSeen
+        self._look = bool(self._taken.events) or not isinstance(signal, windows)
         return self._taken
 
     def committed(self, now: Ms) -> Work:

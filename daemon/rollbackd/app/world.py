@@ -9,8 +9,17 @@ import structlog
 from msgspec.structs import replace
 
 from rollbackd.core.effects import Ask, AskScrapes, KeepAlert, Page, RunCheck, RunStep, StopStep
-from rollbackd.core.signals import CheckAnswered, PageAnswered, ScrapesSeen, Unreachable, WindowsAnswered
+from rollbackd.core.model import Family
+from rollbackd.core.signals import (
+    CheckAnswered,
+    ManyAnswered,
+    PageAnswered,
+    ScrapesSeen,
+    Unreachable,
+    WindowsAnswered,
+)
 from rollbackd.world.client import origin
+from rollbackd.world.prometheus import Together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -25,6 +34,9 @@ if TYPE_CHECKING:
     from rollbackd.world.runner.steps import Runner
 
 log = structlog.get_logger()
+
+MOST_ANSWERS = 100
+"""Watches whose answers are one signal: a millisecond or two of the loop."""
 
 
 class RealWorld:
@@ -50,9 +62,12 @@ class RealWorld:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._kept: dict[str, KeepAlert] = {}
         self._halted: str | None = None
+        self._together = Together(self._ask_together)
 
     def start(self, effect: Effect) -> None:
         match effect:
+            case Ask(family=Family() as family):
+                self._together.add(family, effect)
             case Ask():
                 self._spawn(effect.key, self._ask(effect))
             case AskScrapes():
@@ -172,6 +187,18 @@ class RealWorld:
             _failed(effect.key, error)
             seen = ScrapesSeen(effect.group, effect.at, None)
         self._post(seen)
+
+    def _ask_together(self, family: Family, asks: tuple[Ask, ...]) -> None:
+        self._spawn(asks[0].key, self._ask_many(family, asks))
+
+    async def _ask_many(self, family: Family, asks: tuple[Ask, ...]) -> None:
+        try:
+            answers = await self._together.ask(self._parts.source, family, asks)
+        except (Exception, asyncio.CancelledError) as error:
+            reason = Unreachable(_failed(asks[0].key, error))
+            answers = [WindowsAnswered(ask.watch, ask.ends, (reason,) * len(ask.queries)) for ask in asks]
+        for first in range(0, len(answers), MOST_ANSWERS):
+            self._post(ManyAnswered(tuple(answers[first : first + MOST_ANSWERS])))
 
     async def _check(self, effect: RunCheck) -> None:
         try:

@@ -12,6 +12,7 @@ import msgspec
 
 from rollbackd.config import instance
 from rollbackd.config.bundle import Bundle, gather, judge
+from rollbackd.config.families import families
 from rollbackd.config.plans import resolve_plan
 from rollbackd.config.problem import START, ConfigErrors, Problem, errors, in_order
 from rollbackd.config.yaml_source import Document, read
@@ -88,10 +89,11 @@ def _loaded(bundle: Bundle, settings: InstanceModel, path: Path, warnings: tuple
 
 def _core(bundle: Bundle, settings: InstanceModel) -> Config:
     """The core's part, in the order of the files. Its hash does not depend on where the files are."""
+    triggers = tuple(trigger for _, trigger in bundle.triggers)
     config = Config(
         hash="",
         instance=settings.instance,
-        triggers=tuple(trigger for _, trigger in bundle.triggers),
+        triggers=triggers,
         plans=tuple(resolve_plan(plan) for plan in bundle.plans),
         max_action=settings.max_action,
         limits=instance.limits(settings),
@@ -99,6 +101,7 @@ def _core(bundle: Bundle, settings: InstanceModel) -> Config:
         notify=tuple(dict.fromkeys(settings.notify)),
         ladders=instance.ladders(settings),
         groups=bundle.groups,
+        families=families(triggers),
     )
     encoded = msgspec.json.encode(config, order="deterministic")
     return msgspec.structs.replace(config, hash=hashlib.sha256(encoded).hexdigest())

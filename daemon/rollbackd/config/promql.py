@@ -223,10 +223,11 @@ _OPERATORS = (
 def _selector(node: Any) -> str:
     """The selector's own text. (The library's `str()` does not escape label values.)"""
     groups = [node.matchers.matchers, *node.matchers.or_matchers]
-    inside = " or ".join(",".join(map(_matcher, group)) for group in groups if group)
+    inside = " or ".join(",".join(map(matcher_text, group)) for group in groups if group)
     return (node.name or "") + (f"{{{inside}}}" if inside else "")
 
 
-def _matcher(matcher: Any) -> str:
+def matcher_text(matcher: Any) -> str:
+    """A matcher as PromQL."""
     operator = next(text for op, text in _OPERATORS if op == matcher.op)
     return f'{matcher.name}{operator}"{matcher.value.translate(_ESCAPES)}"'

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from rollbackd.core.model import Check, Command, Ms
+from rollbackd.core.model import Check, Command, Family, Ms
 
 
 class WindowQuery(Struct, frozen=True):
@@ -23,7 +23,8 @@ class WindowQuery(Struct, frozen=True):
 class Ask(Struct, frozen=True):
     """Ask Prometheus for the windows that end at `ends` (one: an instant query each; several: a range
     query each, `interval` apart). Never before Prometheus' own clock has passed the last end plus
-    `delay` (T2). All of it within `budget`."""
+    `delay` (T2). All of it within `budget`. Asks of one `family` for the same windows may be asked at
+    once: this one's series are those where the family's label has this `value`."""
 
     watch: str
     ends: tuple[Ms, ...]
@@ -32,6 +33,8 @@ class Ask(Struct, frozen=True):
     queries: tuple[WindowQuery, ...]
     per: tuple[str, ...]
     budget: Ms
+    family: Family | None = None
+    value: str = ""
 
     @property
     def key(self) -> str:

@@ -8,6 +8,7 @@ wake_at()                          when to look again, if nothing happens
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
     from rollbackd.core.model import Config, Ms, Trigger
     from rollbackd.core.windows import Applied, Watch
+
+MOST_POLLED = 200
+"""Watches looked at in one turn; whoever is left is due at once, and the loop goes on in between."""
 
 SETTLES_WITHIN = 10_000
 """Rounds after which progress must have come to rest; more is a defect, and stops the daemon."""
@@ -138,6 +142,9 @@ class Engine:
                 self._windows_answered(turn, signal)
             case s.ScrapesSeen():
                 alignment.scrapes_seen(turn, signal)
+            case s.ManyAnswered():
+                for answered in signal.answers:
+                    self._windows_answered(turn, answered)
             case s.StepBegan():
                 rollback.step_began(turn, signal)
             case s.StepExited():
@@ -258,7 +265,7 @@ class Engine:
             turn.soft.sync_lives(turn.state, turn.now)
         if self.unreadable:
             return
-        for asker in list(turn.soft.due(turn.now)):
+        for asker in islice(turn.soft.due(turn.now), MOST_POLLED):
             self._ask(turn, asker)
 
     def _ask(self, turn: Turn, asker: Watch | Learner) -> None:

@@ -277,6 +277,24 @@ class Limits(Struct, frozen=True):
     brake: int = 3
 
 
+class Opened(Struct, frozen=True):
+    """A query without a label's value: what stands before and after it, in the quotes of a `=~`."""
+
+    head: str
+    tail: str
+
+
+class Family(Struct, frozen=True):
+    """Triggers of a group whose conditions differ in nothing but the value of one label, so that they
+    can be asked at once (rule W11). `queries` are those of a window, in their order, for any values; their
+    series carry `label`. `members`: trigger → value."""
+
+    key: str
+    label: str
+    queries: tuple[Opened, ...]
+    members: dict[str, str]
+
+
 class Config(Struct, frozen=True):
     """All the core knows of the configuration. Addresses and secrets are not part of it."""
 
@@ -290,6 +308,7 @@ class Config(Struct, frozen=True):
     notify: tuple[str, ...] = ()
     ladders: dict[str, tuple[Rung, ...]] = {}
     groups: tuple[Group, ...] = ()  # those that learn their alignment
+    families: tuple[Family, ...] = ()
 
     def plan(self, name: str) -> Plan | None:
         return next((plan for plan in self.plans if plan.name == name), None)

@@ -105,6 +105,8 @@ def _ask(watch: Watch, first: Ms, last: Ms, budget: Ms) -> Ask:
         queries=watch.queries,
         per=watch.trigger.per,
         budget=budget,
+        family=watch.family,
+        value=watch.family.members[watch.trigger.name] if watch.family is not None else "",
     )
 
 

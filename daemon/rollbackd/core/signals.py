@@ -82,6 +82,10 @@ class ScrapesSeen(Struct, frozen=True):
     group: str
     at: Ms
     scrapes: dict[str, Scrape] | None
+class ManyAnswered(Struct, frozen=True):
+    """The answers of several watches that came at once: one turn for all of them, in this order."""
+
+    answers: tuple[WindowsAnswered, ...]
 
 
 class StepBegan(Struct, frozen=True):
@@ -269,6 +273,7 @@ Signal: TypeAlias = (
     | Ticked
     | WindowsAnswered
     | ScrapesSeen
+    | ManyAnswered
     | StepBegan
     | StepExited
     | CheckAnswered

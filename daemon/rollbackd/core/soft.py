@@ -116,6 +116,7 @@ class Soft:
             watch.trigger = trigger
             watch.reach = max(watch.reach, reach)
         self._index()
+        self._join_families(state)
         self._sync_recoveries(state)
         self._sync_learners(state, now)
 
@@ -136,6 +137,14 @@ class Soft:
                 learner = Learner(group, alignment, now + group.interval)
                 self.alarm(learner, learner.due)
             self.learners[learner.key] = learner
+
+    def _join_families(self, state: State) -> None:
+        """A pinned definition, and the condition of a recovery, are asked by themselves."""
+        config = state.config
+        families = {name: family for family in config.families for name in family.members} if config else {}
+        configured = {watch_key(trigger) for trigger in config.triggers} if config else set()
+        for watch in self.watches.values():
+            watch.family = families.get(watch.trigger.name) if watch.key in configured else None
 
     def _sync_recoveries(self, state: State) -> None:
         wanted: dict[tuple[str, str, str], Ms] = {}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rollbackd.core.effects import WindowQuery
-    from rollbackd.core.model import Condition, Ms, Trigger, Verdict
+    from rollbackd.core.model import Condition, Family, Ms, Trigger, Verdict
     from rollbackd.core.signals import QueryAnswer
     from rollbackd.core.state import Alignment
 
@@ -92,6 +92,7 @@ class Watch:
         self.condition = condition
         self.queries: tuple[WindowQuery, ...] = window_queries(condition)
         self.alignment = alignment  # what was learned; else the trigger's own holds (W1)
+        self.family: Family | None = None  # who is asked at once with it
         self.since = since  # windows that begin earlier are of no interest to anybody
         self.reach = 2 * trigger.windows  # windows: a streak and its keep budget (W6)
         self.streaks: dict[str, Streak] = {}

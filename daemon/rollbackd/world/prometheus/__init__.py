@@ -2,5 +2,6 @@
 
 from rollbackd.world.prometheus.endpoint import RESULTS, Observer
 from rollbackd.world.prometheus.source import NoValue, Source
+from rollbackd.world.prometheus.together import Together
 
-__all__ = ["RESULTS", "NoValue", "Observer", "Source"]
+__all__ = ["RESULTS", "NoValue", "Observer", "Source", "Together"]

@@ -68,6 +68,11 @@ class Source:
         self._return_at: Ms = 0
         self._returning: asyncio.Task[None] | None = None
 
+    @property
+    def truncates(self) -> bool:
+        """Whether answers are cut to so many series, by the API's own parameter."""
+        return "limit" in self._settings.params
+
     async def ask(self, effect: Ask) -> WindowsAnswered:
         """The windows of one watch, all from one server, within the budget. Never raises.
 
