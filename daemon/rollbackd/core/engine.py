@@ -22,6 +22,7 @@ from rollbackd.core import (
     operators,
     overrides,
     polling,
+    quiet,
     rollback,
     rollout,
     sla,
@@ -36,11 +37,12 @@ from rollbackd.core.events import Event
 from rollbackd.core.soft import Judged, Soft, watch_key
 from rollbackd.core.state import State
 from rollbackd.core.turn import Refused, Turn
+from rollbackd.core.windows import BLINDING_GAPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rollbackd.core.model import Config, Ms, Trigger
+    from rollbackd.core.model import Config, Ms, Trigger, Verdict
     from rollbackd.core.windows import Applied, Watch
 
 MOST_POLLED = 200
@@ -206,6 +208,10 @@ class Engine:
         if watch is None:
             return
         before = len(soft.judged)
+        if self._uninvolved(turn, watch) and quiet.pass_over(watch, signal, turn.now):
+            self._note(turn, watch, watch.judged, {"ok": len(watch.verdicts)})
+            if watch.gaps < BLINDING_GAPS:
+                return
         for applied in polling.answered(watch, signal, turn.now, _floor(turn, watch.trigger)):
             self._judged(turn, watch, applied)
         told = len(soft.judged) > before or reason is not None
@@ -217,21 +223,25 @@ class Engine:
         soft, trigger = turn.soft, watch.trigger
         if applied.outrun:
             soft.outrun(trigger.group, applied.end)
-        soft.judged.append(
-            Judged(
-                trigger.name,
-                trigger.group,
-                applied.end,
-                dict(applied.counts),
-                max(turn.prom - applied.end - trigger.delay, 0),
-            )
-        )
+        self._note(turn, watch, applied.end, dict(applied.counts))
         if watch.condition is trigger.condition or watch.key == watch_key(trigger):
             if _configured_watch(turn, watch):
                 arming.observe(turn, watch, applied)
                 decision.notice(turn, watch, applied)
             waiting.observe(turn, watch, applied)
         soft.recover(turn.state, watch, applied)
+
+    def _note(self, turn: Turn, watch: Watch, end: Ms, counts: dict[Verdict, int]) -> None:
+        trigger = watch.trigger
+        lag = max(turn.prom - end - trigger.delay, 0)
+        turn.soft.judged.append(Judged(trigger.name, trigger.group, end, counts, lag))
+
+    def _uninvolved(self, turn: Turn, watch: Watch) -> bool:
+        """Whether nobody waits for a window of this watch: no life, no disarmed subject, no page."""
+        name, state = watch.trigger.name, turn.state
+        counting = state.counting.get(name)
+        first = counting is not None and counting.first
+        return not first and name not in turn.soft.involved(state) and f"blind/{name}" not in state.matters
 
     # Going on
 

@@ -82,6 +82,8 @@ class ScrapesSeen(Struct, frozen=True):
     group: str
     at: Ms
     scrapes: dict[str, Scrape] | None
+
+
 class ManyAnswered(Struct, frozen=True):
     """The answers of several watches that came at once: one turn for all of them, in this order."""
 

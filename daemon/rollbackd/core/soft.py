@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -61,11 +62,13 @@ class Soft:
         self.unreachable_why = ""
         self.spoke_at: Ms = 0  # when its last long silence ended
         self.answered = False
-        self._alarms: list[tuple[Ms, str]] = []
+        self._alarms: list[Ms] = []
+        self._rings: dict[Ms, deque[str]] = {}  # alarm → whom it is for
         self._set: dict[str, Ms] = {}  # watch → the alarm last set, while it has not gone off
         self._by_name: dict[str, list[Watch]] = {}
         self._by_group: dict[str, list[Watch]] = {}
         self._pinned: list[tuple[str, bool]] = []
+        self._involved: tuple[object, object, frozenset[str]] = (None, None, frozenset())
 
     def watch(self, trigger: Trigger, *, recovery: bool = False) -> Watch | None:
         return self.watches.get(watch_key(trigger, recovery=recovery and trigger.recovered is not None))
@@ -163,30 +166,45 @@ class Soft:
         asker.due = due
         if self._set.get(asker.key) != due:  # one window, one alarm: each is looked at when it goes off
             self._set[asker.key] = due
-            heappush(self._alarms, (due, asker.key))
+            if due not in self._rings:
+                self._rings[due] = deque()
+                heappush(self._alarms, due)
+            self._rings[due].append(asker.key)
 
     def due(self, now: Ms) -> Iterator[Watch | Learner]:
         """Whose time to ask has come."""
-        while self._alarms and self._alarms[0][0] <= now:
-            due, key = self._pop()
-            asker = self._asker(key)
-            if asker is not None and asker.due == due:
+        while (due := self.next_due()) is not None and due <= now:
+            asker = self._asker(self._take(due))
+            if asker is not None:
                 yield asker
 
     def next_due(self) -> Ms | None:
         while self._alarms:
-            due, key = self._alarms[0]
-            asker = self._asker(key)
+            due = self._alarms[0]
+            asker = self._asker(self._rings[due][0])
             if asker is not None and asker.due == due:
                 return due
-            self._pop()
+            self._take(due)
         return None
 
-    def _pop(self) -> tuple[Ms, str]:
-        due, key = heappop(self._alarms)
+    def _take(self, due: Ms) -> str:
+        """The first whom the earliest alarm is for."""
+        ring = self._rings[due]
+        key = ring.popleft()
+        if not ring:
+            del self._rings[heappop(self._alarms)]
         if self._set.get(key) == due:
             del self._set[key]
-        return due, key
+        return key
+
+    def involved(self, state: State) -> frozenset[str]:
+        """The triggers of open lives and of disarmed subjects."""
+        disarmed, lives, known = self._involved
+        if disarmed is not state.disarmed or lives is not state.lives:
+            names = {entry.trigger for entry in state.disarmed.values()}
+            known = frozenset(names.union(*(life.triggers for life in state.lives.values())))
+            self._involved = (state.disarmed, state.lives, known)
+        return known
 
     def _asker(self, key: str) -> Watch | Learner | None:
         return self.watches.get(key) or self.learners.get(key)

@@ -14,7 +14,7 @@ from rollbackd.core.signals import Unreachable
 from rollbackd.core.state import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rollbackd.core.effects import WindowQuery
     from rollbackd.core.model import Condition, Family, Ms, Trigger, Verdict
@@ -29,6 +29,9 @@ LATE_TRIES = 4
 
 LATE_WINDOWS = 3
 """After so many late windows in a row, samples are not expected at the window's end any more."""
+
+BLINDING_GAPS = 2
+"""W14: so many gaps in a row are no missed scrape: the targets are scraped too seldom."""
 
 EVIDENCE = 64
 """At most this many windows of a streak are kept as evidence."""
@@ -90,6 +93,7 @@ class Watch:
         self.key = key
         self.trigger = trigger
         self.condition = condition
+        self.interval = trigger.interval
         self.queries: tuple[WindowQuery, ...] = window_queries(condition)
         self.alignment = alignment  # what was learned; else the trigger's own holds (W1)
         self.family: Family | None = None  # who is asked at once with it
@@ -97,6 +101,7 @@ class Watch:
         self.reach = 2 * trigger.windows  # windows: a streak and its keep budget (W6)
         self.streaks: dict[str, Streak] = {}
         self.verdicts: dict[str, Verdict] = {} if trigger.per else {"": "no_data"}
+        self.well = False  # every subject was ok in the last judged window, and no streak is open
         self.judged: Ms = 0  # the end of the last judged window
         self.judged_at: Ms = 0  # steady
         self.unreachable: tuple[Ms, str] | None = None  # steady, since when, and why
@@ -116,10 +121,6 @@ class Watch:
         self.retry: tuple[Ms, Ms] | None = None  # (end, steady)
         self.tries = 0
         self.due: Ms = 0
-
-    @property
-    def interval(self) -> Ms:
-        return self.trigger.interval
 
     @property
     def align(self) -> Ms:
@@ -186,7 +187,7 @@ class Watch:
             self.late += 1
         elif tries == 0 and not waiting:
             self.late = 0
-        self._notice_gaps(judgement)
+        self.notice_gaps(judgement.newest)
         self._take(applied, verdicts, floor)
         self._finish(applied, now)
         return applied
@@ -214,6 +215,7 @@ class Watch:
     def rewind(self) -> None:
         """Begin anew, as after a restart: what was asked lies in the future."""
         self.streaks.clear()
+        self.well = False
         self.partial = None
         self.retry = None
         self.backfilling = None
@@ -305,6 +307,8 @@ class Watch:
         if counts.get("breach") or counts.get("ok") or counts.get("low_traffic"):
             self.usable_at = now
         self._retire(applied)
+        all_ok = counts.get("ok") == len(self.verdicts) and len(counts) == 1
+        self.well = all_ok and not self.streaks and self.partial is None
         self.judged = max(self.judged, applied.end)
         self.judged_at = now
 
@@ -330,16 +334,16 @@ class Watch:
             del verdicts[subject]
             applied.retired.append(subject)
 
-    def _notice_gaps(self, judgement: Judgement) -> None:
+    def notice_gaps(self, newest_samples: Mapping[str, str]) -> None:
         """Targets scraped less often than the interval leave windows without a sample (W14).
 
         One subject is followed as the pilot: two gaps in a row are no missed scrape.
         """
-        if self.pilot not in judgement.newest:
-            self.pilot = next(iter(judgement.newest), "")
+        if self.pilot not in newest_samples:
+            self.pilot = next(iter(newest_samples), "")
             self.newest_sample = 0
             self.gaps = 0
-        text = judgement.newest.get(self.pilot)
+        text = newest_samples.get(self.pilot)
         newest = float(text) if text is not None else 0.0
         if newest > self.newest_sample:
             if self.newest_sample:
@@ -378,7 +382,7 @@ class Watch:
 
     def blindness(self, now: Ms) -> tuple[Literal["sparse", "unreachable", "unusable", "absent"], str] | None:
         """Why nothing has been seen for too long (W5, W14)."""
-        if self.gaps >= 2:
+        if self.gaps >= BLINDING_GAPS:
             return "sparse", "its targets are scraped less often than its interval"
         patience = max(ABSENT_AFTER, self.trigger.windows * self.interval)
         if now - self.usable_at < patience:

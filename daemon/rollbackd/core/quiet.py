@@ -1,0 +1,97 @@
+"""Windows in which nothing happens: nearly all there are, so they are told apart first (W2, W4, W14).
+
+A window is quiet where every known subject was ok and is ok, there is no other, no streak is open, and
+nothing else of its watch is under way. Judging it in full would change three fields; `pass_over` looks at all
+of its subjects at once, without a value of its own for any of them.
+"""
+
+from __future__ import annotations
+
+from itertools import repeat
+from math import isfinite
+from operator import gt, lt, truediv
+from typing import TYPE_CHECKING
+
+from rollbackd.core.judging import EVERYONE
+from rollbackd.core.model import OPERATORS
+from rollbackd.core.signals import Series
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rollbackd.core.model import Condition, Ms
+    from rollbackd.core.signals import QueryAnswer, WindowsAnswered
+    from rollbackd.core.windows import Watch
+
+
+def pass_over(watch: Watch, signal: WindowsAnswered, now: Ms) -> bool:
+    """Whether this answer is the watch's next window, and a quiet one, and so has been taken in."""
+    end = signal.ends[-1]
+    begin = end - watch.interval
+    if not watch.well or watch.judged != begin or watch.asked != end or watch.inflight != {end}:
+        return False
+    if watch.answers or watch.unreachable is not None or watch.retry is not None:
+        return False
+    series = _series(signal.answers)
+    if series is None or not _all_ok(watch.condition, series, watch.verdicts, begin):
+        return False
+    watch.inflight.clear()
+    plain = 1 if watch.condition.traffic is None else 2
+    watch.notice_gaps(series[plain] if len(series) > plain else {})
+    watch.usable_at = watch.judged_at = now
+    watch.judged = end
+    watch.late = 0
+    return True
+
+
+def _series(answers: Sequence[QueryAnswer]) -> list[dict[str, str]] | None:
+    found = [
+        answer.windows[0] for answer in answers if isinstance(answer, Series) and len(answer.windows) == 1
+    ]
+    return found if len(found) == len(answers) else None
+
+
+def _all_ok(
+    condition: Condition, series: list[dict[str, str]], known: Mapping[str, object], begin: Ms
+) -> bool:
+    """Whether each known subject, and nobody else, is ok and covered. What is unusual is left to `judge`."""
+    try:
+        if condition.traffic is None:
+            return _within(condition, series[0], known) and _covered(series[1:], known, begin)
+        traffic = list(map(float, series[1].values()))
+        if series[1].keys() != known.keys() or not all(map(isfinite, traffic)):
+            return False
+        if any(map(lt, traffic, repeat(condition.at_least))):
+            return False
+        if condition.total is None:
+            return _within(condition, series[0], known) and _covered(series[2:], known, begin)
+        return _ratio_within(condition, series[0], series[1], traffic) and _covered(series[2:], known, begin)
+    except (ValueError, ZeroDivisionError):
+        return False
+
+
+def _within(condition: Condition, found: dict[str, str], known: Mapping[str, object]) -> bool:
+    values = list(map(float, found.values()))
+    breaches, limit = OPERATORS[condition.breach.op], repeat(condition.breach.value)
+    return (
+        all(map(isfinite, values)) and not any(map(breaches, values, limit)) and found.keys() == known.keys()
+    )
+
+
+def _ratio_within(
+    condition: Condition, errors: dict[str, str], totals: dict[str, str], total: list[float]
+) -> bool:
+    if not errors.keys() <= totals.keys():
+        return False
+    values = list(map(float, map(errors.get, totals, repeat("0"))))
+    breaches, limit = OPERATORS[condition.breach.op], repeat(condition.breach.value)
+    return all(map(isfinite, values)) and not any(map(breaches, map(truediv, values, total), limit))
+
+
+def _covered(coverage: list[dict[str, str]], known: Mapping[str, object], begin: Ms) -> bool:
+    floor = repeat(begin / 1000)
+    return all(
+        (newest.keys() == known.keys() or newest.keys() == {EVERYONE})
+        and all(map(gt, map(float, newest.values()), floor))
+        for newest in coverage
+    )
