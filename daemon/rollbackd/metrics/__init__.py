@@ -21,10 +21,10 @@ from rollbackd.metrics.states import StateCollector
 from rollbackd.metrics.triggers import TriggerFamilies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rollbackd.core.engine import Advance
-    from rollbackd.core.model import Config, Ms
+    from rollbackd.core.model import Config, Ms, Verdict
     from rollbackd.core.record import Head
     from rollbackd.core.soft import Judged, Soft
     from rollbackd.core.state import Matter, State
@@ -73,8 +73,8 @@ class Metrics:
         for event in advance.events:
             self._of.events.labels(event.kind()).inc()
             self._follow(event, state)
-        for judged in advance.judged:
-            self._judged(judged)
+        if advance.judged:
+            self._judged(advance.judged)
         self._matters = state.matters
 
     def _configure(self, config: Config) -> None:
@@ -82,11 +82,19 @@ class Metrics:
         self._of.configure(config)
         self._triggers.configure(config.triggers)
 
-    def _judged(self, judged: Judged) -> None:
-        for verdict, count in judged.counts.items():
-            self._of.windows.labels(judged.group, verdict).inc(count)
-        self._of.lag.labels(judged.group).observe(judged.lag / 1000)
-        self._of.evaluated.labels(judged.group).set(self._wall())
+    def _judged(self, windows: Sequence[Judged]) -> None:
+        verdicts: dict[tuple[str, Verdict], int] = {}
+        lags: dict[tuple[str, Ms], int] = {}
+        for judged in windows:
+            group, lag = judged.group, (judged.group, judged.lag)
+            lags[lag] = lags.get(lag, 0) + 1
+            for verdict, count in judged.counts.items():
+                verdicts[group, verdict] = verdicts.get((group, verdict), 0) + count
+        for (group, verdict), count in verdicts.items():
+            self._of.windows.labels(group, verdict).inc(count)
+        for (group, ms), times in lags.items():
+            self._of.lag.observe(group, ms / 1000, times)
+            self._of.evaluated.labels(group).set(self._wall())
 
     # Events
 

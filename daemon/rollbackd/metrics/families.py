@@ -9,6 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram, Info, disable_created_m
 from rollbackd.core.events import EVENTS
 from rollbackd.core.model import Verdict
 from rollbackd.core.state import End
+from rollbackd.metrics.lags import Lags
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -36,7 +37,8 @@ class Families:
             "config_last_reload_success_timestamp_seconds", "When the configuration was last loaded."
         )
         self.windows = self._counter("windows_evaluated_total", "Verdicts given.", "group", "verdict")
-        self.lag = self._histogram("window_lag_seconds", "Window's end to its verdict.", _LAG, "group")
+        self.lag = Lags(_LAG)
+        registry.register(self.lag)
         self.evaluated = self._gauge(
             "group_last_evaluation_timestamp_seconds", "When a window was last judged.", "group"
         )
@@ -93,7 +95,7 @@ class Families:
     def configure(self, config: Config) -> None:
         """All label sets that this configuration knows exist from now on."""
         for group in {trigger.group: None for trigger in config.triggers}:
-            self.lag.labels(group)
+            self.lag.known(group)
             for verdict in get_args(Verdict):
                 self.windows.labels(group, verdict)
         for receiver in config.receivers:
