@@ -95,7 +95,7 @@ def _common(selectors: list[str]) -> list[str]:
     found: dict[str, list[str]] = {}
     for selector in selectors:
         node: Any = promql.parse(selector)
-        matchers = [_matcher(matcher) for matcher in node.matchers.matchers]
+        matchers = [matcher_text(matcher) for matcher in node.matchers.matchers]
         name = node.name or ""
         found[name] = [one for one in found.get(name, matchers) if one in matchers]
     return [name + (f"{{{','.join(matchers)}}}" if matchers else "") for name, matchers in found.items()]
