@@ -133,6 +133,8 @@ class Ladder(Noun):
 
     def settle(self, at: Ms) -> None:
         book = self.book
+        if self._reached is not None:
+            book.demand("E1", False, self._reached, "is reached, and pages nobody")
         if self._must or self._must_not:
             for matter, why in self._must:
                 book.demand("E2", matter in self.matters, matter, "pages nobody of", why)
@@ -208,6 +210,7 @@ class Ladder(Noun):
 
     def _rung(self, document: Doc) -> None:
         key, index, at = document["matter"], document["rung"], document["at"]
+        self.book.demand("E1", self._reached is None, self._reached, "is reached, and pages nobody")
         matter, repeat = self.matters.get(key), document.get("repeat", False)
         known = matter is not None and index < len(matter.ladder)
         self.book.demand("E1", known, key, "has no rung", index)
