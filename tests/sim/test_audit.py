@@ -105,6 +105,10 @@ def decided_at_once(life: str) -> Edit:
     return edit
 
 
+def too_soon(before: Started) -> Record:
+    return Started(before.at, before.steady, "step/api-1/1", "run_step", {"life": "api-1", "execution": 1})
+
+
 def hasty(before: Started) -> Record:
     fields = {"page": "x", "receiver": "sre", "status": "firing", "dedup": "x"}
     return Started(before.at, before.steady, "page/x/sre/firing", "page", fields)
@@ -140,7 +144,8 @@ LIES: dict[str, tuple[str, Edit, str]] = {
     "a batch was lost": ("auto", without(lambda r: isinstance(r, Appended), 3), "J1"),
     "time runs backwards": ("auto", changed(kind("rollback_began"), at=later(-HOUR)), "T1"),
     "the journal does not give the state": ("auto", finished(folded=b"{}"), "I12"),
-    "a step starts before its intent": ("auto", without_rows(kind("step_ordered")), "I2"),
+    "a step starts before its intent": ("auto", inserted(too_soon, effect("ask")), "I2"),
+    "a step at hand is left alone": ("auto", without_rows(kind("step_ordered")), "X3"),
     "a page is sent before it is promised": ("auto", inserted(hasty, effect("ask")), "I2"),
     "a rung is reached and pages nobody": (
         "failed",

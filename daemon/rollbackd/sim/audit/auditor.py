@@ -13,6 +13,7 @@ from rollbackd.sim.audit.fold import Fold
 from rollbackd.sim.audit.journal import Journal
 from rollbackd.sim.audit.ladder import Ladder
 from rollbackd.sim.audit.people import People
+from rollbackd.sim.audit.progress import Progress
 from rollbackd.sim.audit.proof import Proof
 from rollbackd.sim.audit.windows import Windows
 from rollbackd.sim.tape import Appended, Booted, Died, Halted, Refused, Started, Told
@@ -44,6 +45,7 @@ class Auditor:
             Execution(book, windows),
             Proof(book, windows),
             ladder,
+            Progress(book),
             Ends(book, ladder),
             Fold(book),  # the last: whoever judges a row sees what was before it
         )

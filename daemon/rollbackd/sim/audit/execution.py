@@ -68,7 +68,6 @@ class Execution(Noun):
         if order is None or life is None or step is None:
             return
         self._asked.add(key)
-        self.book.dues.settle(("run", *map(str, key)))
         named = (fields["phase"], fields["step"]) == (order["phase"], order["step"])
         demand("I2", named, record.key, "starts another step than was ordered")
         demand("W7", fields.get("not_after") == order.get("not_after"), record.key, "has another not_after")
@@ -221,7 +220,6 @@ class Execution(Noun):
         self._first(life, document)
         key = life.id, document["execution"]
         self._orders[key] = document
-        self.book.dues.owe(("run", *map(str, key)), document["at"], "X3")
 
     def _counted(self, step: Step, document: Doc) -> None:
         demand, doubts = self.book.demand, document.get("doubts", 0)
@@ -422,7 +420,6 @@ class Execution(Noun):
         prefix = f"check/{life}/"
         for name in [name for name in self._probed if name.startswith(prefix)]:
             del self._probed[name]
-        self.book.dues.settle_all("run", life)
 
 
 def same(one: Any, other: Any) -> bool:

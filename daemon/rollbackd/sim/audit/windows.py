@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rollbackd.sim.audit.book import AUTOMATIC, Noun
+from rollbackd.sim.audit.book import AUTOMATIC, BAD_ENDS, Noun
 from rollbackd.sim.audit.reading import NO_DATA, UNHEARD, Reading, Window
 from rollbackd.sim.tape import Booted, Died, Started, Told
 
 if TYPE_CHECKING:
-    from rollbackd.sim.audit.book import Book, Doc, Life
+    from rollbackd.sim.audit.book import Book, Doc, Life, Subject
     from rollbackd.sim.tape import Ms
 
 REMEMBERED = 160
@@ -21,6 +21,14 @@ JITTER: Ms = 100
 """Two clocks are compared through a skew that was measured a moment ago."""
 
 BRAKE_WAIT: Ms = 1_000
+QUIET = frozenset({"", "shadowed", "notified", *BAD_ENDS})
+"""Ends after which the same breach says nothing new (W8)."""
+
+GOES_ON = (
+    *("rollback_began", "wait_began", "life_ended", "life_held", "subject_left", "action_changed"),
+    *("life_approved", "wait_ended"),
+)
+
 QUEUED: Ms = 500
 """An answer may have waited so long before it was judged."""
 
@@ -86,6 +94,8 @@ class Windows(Noun):
         super().__init__(book)
         self.watches: dict[str, Watch] = {}
         self.nearly: dict[str, tuple[Ms, Ms]] = {}  # plan → end, steady (D9)
+        self._first: list[str] = []  # triggers whose first window was judged in this batch
+        self._standing: list[Subject] = []  # who breached as a rollout began
         self._skews: dict[Ms, Ms] = {0: 0}  # skew → when it was last told
         self.records = {
             Told: self._told,
@@ -96,12 +106,14 @@ class Windows(Noun):
         self.rows = {
             "life_opened": self._opened,
             "subject_joined": self._joined,
-            "rollback_began": self._began,
-            "subject_left": self._left,
             "subject_disarmed": self._disarmed,
             "trigger_counted": self._recounted,
             "trigger_forgotten": self._recounted,
-            "rollout_began": self._forgive,
+            "rollout_began": self._rollout_began,
+            "first_window_judged": lambda document: self._first.append(document["trigger"]),
+            "relapsed": self._relapsed,
+            "subject_armed": self._relapsed,
+            **dict.fromkeys(GOES_ON, self._went_on),
             "rollout_finished": self._forgive,
             "configuration_loaded": self._forgive,
             "daemon_started": self._forgive,
@@ -110,6 +122,22 @@ class Windows(Noun):
     def watch(self, trigger: Doc, *, recovery: bool = False) -> Watch | None:
         suffix = "/recovered" if recovery and trigger.get("recovered") else ""
         return self.watches.get(f"{trigger['name']}@{trigger['fingerprint']}{suffix}")
+
+    def settle(self, at: Ms) -> None:
+        book = self.book
+        for name in self._first:
+            trigger = book.triggers.get(name)
+            watch = self.watch(trigger) if trigger is not None else None
+            if watch is None or watch.missing or not watch.windows:
+                continue
+            for subject in watch.windows[watch.newest][-1].subjects():
+                bad = watch.read(watch.newest, subject).verdict == "breach"
+                known = not bad or (name, subject) in book.disarmed
+                book.demand("W13", known, name, subject, "breaches in the first window, and may act")
+        for key in self._standing:
+            book.demand("W9", key in book.disarmed, key, "breached before the rollout, and may act")
+        self._first.clear()
+        self._standing.clear()
 
     # Telling
 
@@ -135,12 +163,11 @@ class Windows(Noun):
 
     def _anew(self, _: Booted | Died) -> None:
         """A new process begins with the skew unknown and every window to be asked."""
-        self.book.dues.settle_all("fire")
-        self.book.dues.settle_all("leave")
-        self.book.dues.settle_all("ended")
+        for what in ("fire", "leave", "ended", "relapse", "judge"):
+            self.book.dues.settle_all(what)
         for watch in self.watches.values():
             watch.missing.clear()
-            watch.newest_asked = 0
+            watch.newest_asked = watch.steady = 0
         self.nearly.clear()
 
     def _told(self, told: Told) -> None:
@@ -197,6 +224,7 @@ class Windows(Noun):
         count, exact = watch.run(subject, floor, wanted + 1)
         if exact and count == max(1, wanted - 1):
             self.nearly[trigger["plan"]] = watch.newest, steady
+        self._still(trigger["name"], subject, steady)
         if count < wanted or not self._may_fire(watch, subject, steady):
             return
         book.asserted["I1"] += 1
@@ -205,6 +233,8 @@ class Windows(Noun):
     def _may_fire(self, watch: Watch, subject: str, steady: Ms) -> bool:
         trigger, book = watch.trigger, self.book
         key = trigger["name"], subject
+        if key in book.disarmed:
+            self._again(key, steady)
         if key in book.disarmed or book.finish_only or book.frozen or trigger["name"] in book.first_pending:
             return False
         if trigger["plan"] not in book.plans or book.dues.owes(("fire", *key)):
@@ -216,6 +246,57 @@ class Windows(Noun):
         age = steady + book.skew - watch.newest
         fresh: Ms = 2 * watch.interval + trigger.get("delay", 0)
         return age + 3_000 + book.skew_slack < fresh
+
+    def _again(self, key: Subject, steady: Ms) -> None:
+        """The same breach after its life ended is told of, once (W8)."""
+        entry = self.book.disarmed[key]
+        if entry.cause != "fired" or entry.relapsed or entry.end in QUIET or self.book.frozen:
+            return
+        if entry.end == "vetoed" and entry.streak_ended is None:
+            return
+        if entry.end == "expired" and f"life/{entry.life}" in self.book.matters:
+            return
+        if not self.book.dues.owes(("relapse", *key)):
+            self.book.dues.owe(("relapse", *key), steady, "W8")
+
+    def _relapsed(self, document: Doc) -> None:
+        self.book.dues.settle(("relapse", document["trigger"], document["subject"]))
+
+    def _still(self, name: str, subject: str, steady: Ms) -> None:
+        """A life whose wait is over goes on by this breach (D7)."""
+        for life in self.book.lives.values():
+            over = life.wait_over
+            if over is None or life.held is not None or not life.automatic or life.ended is not None:
+                continue
+            key, trigger = (name, subject), life.triggers.get(name)
+            known = trigger is not None and trigger == self.book.triggers.get(name)
+            present = key in life.firings and key not in life.left
+            if known and present and steady > over and not self.book.dues.owes(("judge", life.id)):
+                self.book.dues.owe(("judge", life.id), steady, "D7")
+
+    def _went_on(self, document: Doc) -> None:
+        self.book.dues.settle(("judge", document["life"]))
+        if document["kind"] == "rollback_began":
+            self._began(document)
+        elif document["kind"] == "subject_left":
+            self._left(document)
+
+    def _rollout_began(self, document: Doc) -> None:
+        self._forgive(document)
+        for trigger in self.book.triggers.values():
+            watch = self.watch(trigger)
+            if (
+                trigger["plan"] != document["plan"]
+                or trigger.get("arm", "rollout") != "rollout"
+                or watch is None
+            ):
+                continue
+            if watch.missing or not watch.steady or document["at"] - watch.steady < QUEUED:
+                continue
+            for subject in watch.windows[watch.newest][-1].subjects():
+                floor = self.book.floor(trigger, subject) + JITTER + self.book.skew_slack
+                if watch.run(subject, floor, 1)[0]:
+                    self._standing.append((trigger["name"], subject))
 
     def _well(self, watch: Watch, subject: str, configured: bool) -> None:
         """An `ok` ends the streak of a disarmed subject (W8), and lets it leave a waiting life (D10)."""
@@ -239,11 +320,12 @@ class Windows(Noun):
         self.book.dues.settle(("fire", document["trigger"], document["subject"]))
 
     def _recounted(self, document: Doc) -> None:
-        self.book.dues.settle_all("fire", document["trigger"])
+        for what in ("fire", "relapse"):
+            self.book.dues.settle_all(what, document["trigger"])
 
     def _forgive(self, _: Doc) -> None:
         """What counts, and from when, is another matter from here on."""
-        for what in ("fire", "ended"):
+        for what in ("fire", "ended", "relapse", "judge"):
             self.book.dues.settle_all(what)
 
     def _left(self, document: Doc) -> None:
