@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.sim import tapes
 from tests.sim.tapes import (
     STORIES,
@@ -18,6 +19,7 @@ from tests.sim.tapes import (
     effect,
     inserted,
     kind,
+    numbered,
     recorded,
     started,
     tape_of,
@@ -36,6 +38,7 @@ from rollbackd.sim.tape import (
     Process,
     Record,
     Refused,
+    Row,
     Spoke,
     Started,
     Told,
@@ -94,15 +97,20 @@ def forgotten(tape: Tape) -> Tape:
     return [*tape[: settled + 1], FaultsOver(record.at), Finished(end, end, b"", b"")]
 
 
-def decided_at_once(life: str) -> Edit:
-    def edit(tape: Tape) -> Tape:
-        for record in tape:
-            for row in record.rows if isinstance(record, Appended) else ():
-                if row.kind == "rollback_began" and row.life == life:
-                    row.document["decided"] = row.document["at"]
-        return tape
-
-    return edit
+def paused(tape: Tape) -> Tape:
+    """Everything is paused as the life opens."""
+    edited: Tape = []
+    for record in tape:
+        if isinstance(record, Appended) and any(row.kind == "life_opened" for row in record.rows):
+            document = {
+                "kind": "pause_began",
+                "at": record.rows[0].document["at"],
+                "by": "ann",
+                "channel": "",
+            }
+            record = replace(record, rows=(Row(0, "pause_began", None, document), *record.rows))
+        edited.append(record)
+    return numbered(edited)
 
 
 def too_soon(before: Started) -> Record:
@@ -198,22 +206,7 @@ LIES: dict[str, tuple[str, Edit, str]] = {
     "an action has no trigger": ("auto", changed(kind("life_opened"), top="ask", action="ask"), "D1"),
     "a rollout is open twice": ("rollout", changed(kind("rollout_rolled_back"), rollout="api-r9"), "W9"),
     "a rollout outlives its rollback": ("rollout", without_rows(kind("rollout_rolled_back")), "W9"),
-    "spent services are rolled back again": (
-        "shared",
-        both(
-            without(lambda r: isinstance(r, Started) and "life/two-1" in r.key),
-            without_rows(
-                kind("action_changed", life="two-1"),
-                kind("wait_began", life="two-1", wait="approval"),
-                kind("life_approved", life="two-1"),
-                lambda row: row.document.get("matter") == "life/two-1",
-                lambda row: row.document.get("page", "").startswith("life/two-1"),
-            ),
-            changed(kind("rollback_began", life="two-1"), action="auto", lowered=[]),
-            decided_at_once("two-1"),
-        ),
-        "I9",
-    ),
+    "a pause is ignored": ("auto", paused, "I9"),
     "what was lowered rises": ("shared", added(kind("action_changed", life="two-1"), action="auto"), "I10"),
     "a reason is forgotten": ("shared", changed(kind("rollback_began", life="two-1"), action="auto"), "I10"),
     "the lock is taken early": ("shared", without_rows(kind("life_ended", life="one-1")), "D3"),

@@ -16,7 +16,7 @@ from rollbackd.sim.audit.people import People
 from rollbackd.sim.audit.progress import Progress
 from rollbackd.sim.audit.proof import Proof
 from rollbackd.sim.audit.windows import Windows
-from rollbackd.sim.tape import Appended, Booted, Died, Halted, Refused, Started, Told
+from rollbackd.sim.tape import Appended, Booted, Died, Fault, Halted, Refused, Started, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,7 +65,10 @@ class Auditor:
             Appended: self._appended,
             Started: self._started,
             Told: self._told,
+            Fault: self._fault,
         }
+        self._faults: set[str] = set()
+        self._disturbed = False
 
     @property
     def asserted(self) -> Mapping[str, int]:
@@ -101,6 +104,10 @@ class Auditor:
         self._book.writable = False
         self._book.dues.excuse()
 
+    def _fault(self, record: Fault) -> None:
+        (self._faults.add if record.on else self._faults.discard)(record.name)
+        self._disturbed = True
+
     def _moment(self, at: Ms, steady: Ms) -> None:
         book = self._book
         book.now, book.offset = steady, steady - at
@@ -108,7 +115,8 @@ class Auditor:
     def _look(self, now: Ms) -> None:
         book = self._book
         if book.started and book.writable and book.alive and not book.frozen:
-            book.dues.look(now)
+            book.dues.look(now, calm=not self._faults and not self._disturbed)
+            self._disturbed = False
 
     def _told(self, record: Told) -> None:
         self._moment(record.at, record.steady)

@@ -15,14 +15,16 @@ PATIENCE: Ms = 3_000
 
 
 class Dues:
-    """Nothing is late before the daemon was seen alive at or after its time, and `PATIENCE` later:
-    an absence, a suspended machine and a full disk excuse."""
+    """Nothing is late before the daemon was there for `PATIENCE` after its time: an absence and a full
+    disk excuse. Where something goes wrong it counts from when the daemon was seen after that, since a
+    machine may have slept."""
 
     def __init__(self) -> None:
         self._owed: dict[Key, tuple[Ms, str]] = {}
         self._heap: list[tuple[Ms, int, Key]] = []
         self._order = count()
         self._noticed: dict[Key, Ms] = {}
+        self._up: Ms | None = None  # since when the daemon is there
 
     def owe(self, key: Key, at: Ms, rule: str) -> None:
         """The same key again puts it to another moment."""
@@ -45,14 +47,16 @@ class Dues:
         for key in [key for key in self._owed if key[:length] == prefix]:
             self.settle(key)
 
-    def look(self, now: Ms) -> None:
-        """The daemon is seen to be up at `now`."""
+    def look(self, now: Ms, *, calm: bool) -> None:
+        """The daemon is seen to be up at `now`; `calm`: nothing has gone wrong since it was seen last."""
         heap = self._heap
+        if self._up is None or not calm:
+            self._up = now
         while heap and heap[0][0] <= now:
             at, _, key = heappop(heap)
             owed = self._owed.get(key)
             if owed is not None and owed[0] == at:
-                self._noticed.setdefault(key, now)
+                self._noticed.setdefault(key, max(at, self._up))
         for key, since in self._noticed.items():
             if now - since > PATIENCE:
                 at, rule = self._owed[key]
@@ -63,3 +67,4 @@ class Dues:
         for key in self._noticed:
             heappush(self._heap, (self._owed[key][0], next(self._order), key))
         self._noticed.clear()
+        self._up = None
