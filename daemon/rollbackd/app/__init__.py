@@ -77,9 +77,17 @@ def _run(
     problem: str,
     state_dir: StateDir,
 ) -> int:
+    from rollbackd.app import halt
     from rollbackd.app.daemon import Daemon
 
-    restored = restore.restore(restore.open_journal(state_dir))
+    try:
+        restored = restore.restore(restore.open_journal(state_dir))
+    except JournalBroken as broken:
+        known = loaded.settings if loaded is not None else lastgood.load(state_dir.path)
+        if known is not None:
+            instance = loaded.core.instance if loaded is not None else ""
+            halt.tell_of_a_start(state_dir, known, instance, str(broken))
+        raise
     settings = None
     if loaded is not None:
         try:

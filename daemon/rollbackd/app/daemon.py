@@ -13,7 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from rollbackd import __version__
-from rollbackd.app import files, lastgood, restore, watchdog
+from rollbackd.app import files, halt, lastgood, restore, watchdog
 from rollbackd.app.world import Parts, RealWorld
 from rollbackd.core import signals as s
 from rollbackd.core.engine import Engine
@@ -130,12 +130,27 @@ class Daemon:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         await self._runner.open()
+        sound = True
+        try:
+            await self._begin()
+            await self._until_stopped()
+        except JournalBroken as broken:
+            sound = False
+            if halt.due(self._state_dir, str(broken)):
+                self._world.broken(str(broken))
+                await self._world.drain(halt.PAGES_GET)
+            raise
+        finally:
+            await self._end(sound)
+
+    async def _begin(self) -> None:
+        """The first turn, and then the API."""
         self.metrics.config_loaded(self._first.config is not None, self.clock.wall())
         self._loop.post(self._first)
         await self._loop.turn(self._loop.queue.get_nowait())
         if self._state_dir.copied:
             self._state_dir.adopt()
-        self._web = web = await serve(
+        self._web = await serve(
             self,
             listen=self._settings.listen,
             socket=self._state_dir.sock,
@@ -146,20 +161,18 @@ class Daemon:
         log.info(
             "started", version=__version__, rows=self._restored.rows, state_dir=str(self._state_dir.path)
         )
-        try:
-            await self._until_stopped()
-        except JournalBroken as broken:
-            self._world.halted(str(broken))
-            await self._world.drain(PAGES_GET)
-            raise
-        finally:
-            self._notifier.stopping()
-            await web.close()
-            await self._reader.close()
-            await self._world.close()
+
+    async def _end(self, sound: bool) -> None:
+        """Close what was opened. Of a record that is not `sound` nothing more is kept (fault 11)."""
+        self._notifier.stopping()
+        if self._web is not None:
+            await self._web.close()
+        await self._reader.close()
+        await self._world.close()
+        if sound:
             await self._save_snapshot()
-            self._disk.shutdown()
-            self._journal.close()
+        self._disk.shutdown()
+        self._journal.close()
 
     async def _until_stopped(self) -> None:
         """The loop and its companions; the first to fail ends all."""
@@ -190,7 +203,8 @@ class Daemon:
             return
         result = await asyncio.to_thread(verify_file, self._state_dir.journal, self._state_dir.uuid, 0, upto)
         if not result.ok:
-            raise JournalBroken(f"row {result.bad} of the journal does not verify: {result.why}")
+            why = f"row {result.bad} of the journal does not verify: {result.why}"
+            raise JournalBroken(f"{why}; keep {self._state_dir.journal} aside and restore a backup")
 
     # driver.Observer
 
@@ -328,10 +342,6 @@ class Daemon:
                 log.error("reload refused; the configuration in force stays")
             if not self._hangup_again:
                 return
-
-
-PAGES_GET = 5.0
-"""s: how long pages about a broken journal may take before the process ends."""
 
 
 def store_plans(loaded: files.Loaded, state_dir: Path) -> None:

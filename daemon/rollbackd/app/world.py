@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec.structs import replace
 
+from rollbackd.app import halt
 from rollbackd.core.effects import Ask, AskScrapes, KeepAlert, Page, RunCheck, RunStep, StopStep
 from rollbackd.core.model import Family
 from rollbackd.core.signals import (
@@ -99,26 +100,19 @@ class RealWorld:
 
     def halted(self, reason: str) -> None:
         """E5: nothing can be recorded; every receiver is told directly."""
+        self._halt(reason, halt.FULL, f"Make room or mend the disk of {self._state_dir.path}: {reason}")
+
+    def broken(self, reason: str) -> None:
+        """The record failed, and the process will end: as `halted`."""
+        self._halt(reason, halt.BROKEN, f"The daemon on {self._state_dir.path} ends: {reason}")
+
+    def _halt(self, reason: str, title: str, text: str) -> None:
         log.critical("halt", reason=reason)
         if self._halted == reason:
             return
         self._halted = reason
         for receiver in self._parts.receiver_names:
-            page = Page(
-                page="halt/journal",
-                receiver=receiver,
-                status="firing",
-                dedup="halt/journal",
-                alert="RollbackdHalt",
-                title="rollbackd has stopped acting: its journal cannot be written",
-                text=(
-                    f"Make room or mend the disk of {self._state_dir.path}: {reason}\n"
-                    "If nobody acts: no rollback begins and none goes on."
-                ),
-                labels={"instance": self._parts.instance, "severity": "critical", "rung": "0"},
-                annotations={},
-                began=self._now(),
-            )
+            page = halt.page_of(receiver, title, text, self._parts.instance, self._now())
             self._spawn(f"halt/{receiver}", self._say(page))
 
     def recovered(self) -> None:

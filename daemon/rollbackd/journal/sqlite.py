@@ -156,7 +156,18 @@ class SqliteJournal:
             return walk(self._db, self._origin, after, upto, anchor)
 
     def close(self) -> None:
+        """The last connection to close puts the log back, and syncs. After a failure one that cannot
+        write is the last."""
+        if not self._broken:
+            self._db.close()
+            return
+        try:
+            last = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True)
+            last.execute("SELECT 1 FROM entries LIMIT 1").fetchone()
+        except sqlite3.Error:
+            return  # left open: the process ends, and the log stays as it is
         self._db.close()
+        last.close()
 
     @property
     def _snapshot_path(self) -> Path:

@@ -87,6 +87,11 @@ class StateDir:
         return self.path / "plans"
 
     @property
+    def halt(self) -> Path:
+        """Of which failure of the record people were told, and when."""
+        return self.path / "halt"
+
+    @property
     def sock(self) -> Path:
         return self.path / "rollbackd.sock"
 
