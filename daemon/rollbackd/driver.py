@@ -30,6 +30,9 @@ SLOW_APPEND: Ms = 2_000
 
 RETRY_APPEND: Ms = 1_000
 
+LONGEST_NAP: Ms = 5_000
+"""The event loop's timers stand still while the machine is suspended (fault 18): none is longer."""
+
 MOST_SIGNALS = 20_000
 """How many signals may wait; operators are refused long before (I16)."""
 
@@ -208,11 +211,14 @@ class Loop:
         wake = self.driver.engine.wake_at()
         if wake is None:
             return await self.queue.get()
-        try:
-            async with asyncio.timeout(max(wake - now, 0) / 1000):
-                return await self.queue.get()
-        except TimeoutError:
-            return s.Ticked()
+        while True:
+            try:
+                async with asyncio.timeout(max(min(wake - now, LONGEST_NAP), 0) / 1000):
+                    return await self.queue.get()
+            except TimeoutError:
+                now = self._clock.now()
+                if now >= wake:
+                    return s.Ticked()
 
     async def _append(self, advance: Advance) -> Head:
         """Durable, however long it takes: no effect but pages meanwhile (E5)."""
