@@ -1,4 +1,4 @@
-"""What the metrics do to us: silence, gaps, restarts, vanishing series (faults 19–23, 31; W5, W6, W14)."""
+"""What metrics do to us: silence, gaps, restarts, vanishing series (faults 19–23, 31, 32; W5, W6, W14)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Golden rows: an old journal is read for ever (J2).
+"""Golden rows: an old journal is read for ever (J2, fault 8).
 
 A file for each kind, a line for each way it was ever written. `ROLLBACKD_GOLDEN=write pytest
 tests/journals` adds today's line where it differs; a line is never removed once it was released.

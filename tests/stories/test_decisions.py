@@ -213,6 +213,7 @@ def test_approve_starts_and_expiry_does_not() -> None:
 
 
 def test_an_approval_shown_an_older_revision_conflicts() -> None:
+    """Fault 66."""
     one = story(made.trigger(**ASKED))
     one.run_to_state("api-1", "waiting_approval")
     reply = one.say(s.Approve("api-1", revision=0))
@@ -426,6 +427,7 @@ def test_the_rate_limit_asks_and_survives_a_restart() -> None:
 
 @pytest.mark.parametrize(("plans", "lowered"), [(2, []), (3, ["brake"]), (4, ["brake"])])
 def test_many_plans_at_once_draw_the_brake(plans: int, lowered: list[str]) -> None:
+    """D9, fault 30."""
     names = [f"svc{number}" for number in range(plans)]
     triggers = [made.trigger(name, name) for name in names]
     one = Story(made.config(*triggers, plans=tuple(made.plan(name) for name in names)))

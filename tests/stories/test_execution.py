@@ -124,6 +124,7 @@ def test_exit_0_without_verify_is_failed(answer: str, attempts: int, state: str)
 def test_a_step_in_doubt(
     made_step: Step, script: list[dict[str, Any]], probe: int | None, runs: int, state: str
 ) -> None:
+    """Fault 40."""
     plan = made.plan(phases=(phase("only", made_step),), verification=PASSING, settle=10 * MINUTE)
     one = Story(made.config(plans=(plan,)))
     one.world.steps["a"] = list(script)

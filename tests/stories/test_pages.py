@@ -52,6 +52,7 @@ NOBODY = dict.fromkeys(("sre", "am", "hook"), lambda _: False)
     ],
 )
 def test_a_ladder_climbs(rungs: tuple[Rung, ...], ack: int | None, expected: list[tuple[int, int]]) -> None:
+    """Fault 49."""
     one = failed(*rungs)
     if ack is not None:
         one.run(span=ack * MINUTE)
@@ -223,7 +224,7 @@ def test_a_bad_reload_pages_and_changes_nothing() -> None:
 
 
 def test_an_unreadable_journal_only_pages() -> None:
-    """J2."""
+    """J2, fault 8."""
     one = Story(made.config())
     one.tape(made.trigger(), "", "B")
     one.turn(s.DaemonStarted(one.config, unreadable="lane_opened"))

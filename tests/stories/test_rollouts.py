@@ -67,6 +67,7 @@ def test_what_was_notified_before_the_rollout_is_standing_too() -> None:
 
 
 def test_windows_inside_the_initial_delay_never_count() -> None:
+    """Fault 28."""
     one = watched("BBBB", "B", initial_delay=30 * SECOND)
     begin(one)
     one.run(span=2 * MINUTE)

@@ -117,7 +117,7 @@ def test_exposure_of_the_drop_in_is_bounded(hardened: Path) -> None:
         ("KillMode", "process"),
         ("Delegate", "yes"),
         ("OOMPolicy", "continue"),
-        ("TasksMax", "1024"),
+        ("TasksMax", "1024"),  # fault 43
         ("LimitNOFILE", "16384"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Fault 67: slow and huge requests, crowds, foreign names."""
+"""Faults 7 and 67: slow and huge requests, crowds, foreign names."""
 
 from __future__ import annotations
 

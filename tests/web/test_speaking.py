@@ -91,7 +91,7 @@ async def test_what_the_engine_answers(served: Served) -> None:
 
 
 async def test_a_revision_that_moved_on_conflicts(served: Served) -> None:
-    """E3."""
+    """E3, fault 66."""
     scene = served.scene
     scene.take(s.OperatorSpoke(0, s.Pause(comment="all"), "ann", "socket"))
     life = scene.fire()

@@ -1,4 +1,5 @@
-"""I13: any edit, reorder or cut inside the chain is found; truncation, against an outside anchor."""
+"""I13: any edit, reorder or cut inside the chain is found (fault 13); truncation, against an outside
+anchor."""
 
 from __future__ import annotations
 
