@@ -102,6 +102,7 @@ def judge(bundle: Bundle) -> None:
             actions = bundle.settings.actions
     means = severities(actions)
     for document in bundle.trigger_files:
+        _refuse_other_kinds(document, "groups")
         for each in read_triggers(document) if document.data is not None else ():
             before = len(errors(document.problems))
             check_trigger(each)
@@ -114,7 +115,22 @@ def judge(bundle: Bundle) -> None:
     _judge_together(bundle)
 
 
+_HOLDS = {"groups": "triggers", "phases": "a plan", "prometheus": "a rollbackd.yml"}
+"""What a file holds, by the key that tells."""
+
+
+def _refuse_other_kinds(document: Document, sign: str) -> None:
+    """One line for a file of another kind than `sign` says, in place of one for each of its keys."""
+    data = document.data
+    held = [what for key, what in _HOLDS.items() if data is not None and key in data]
+    if held and _HOLDS[sign] not in held:
+        what = f"holds {held[0]}, where {_HOLDS[sign]} {'were' if sign == 'groups' else 'was'} expected"
+        document.problem((), what, "move it, or correct the pattern that names it")
+        document.data = None
+
+
 def _judge_plan(bundle: Bundle, document: Document) -> None:
+    _refuse_other_kinds(document, "phases")
     if document.data is None:
         return
     model = validate(PlanModel, document, document.data)
@@ -153,7 +169,7 @@ def _known(bundle: Bundle) -> frozenset[str]:
         return frozenset()
     data = bundle.instance.data
     known = set()
-    if all(
+    if isinstance(data.get("plans", []), list) and all(
         document.data is not None and isinstance(document.data.get("plan"), str)
         for document in bundle.plan_files
     ):

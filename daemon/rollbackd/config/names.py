@@ -42,9 +42,15 @@ def check_names(read: Sequence[tuple[type[Model], Document]], known: frozenset[s
         if isinstance(named.mark, Refers) and (named.mark.kind in known or named.mark.within == "file"):
             names = defined.get(_space(named), {})
             always = ALWAYS.get(named.mark.kind, frozenset())
-            if named.name not in names and named.name not in always:
+            if named.name not in names and named.name not in always and not _refused(named):
                 _unknown(named, always.union(names) if suggestions > 0 else ())
                 suggestions -= 1
+
+
+def _refused(named: Named) -> bool:
+    """Whether something was already told of this very text."""
+    at = named.document.where(named.loc)
+    return any((problem.line, problem.column) == at for problem in named.document.problems)
 
 
 def _space(named: Named) -> tuple[str, str]:

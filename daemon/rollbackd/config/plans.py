@@ -56,6 +56,9 @@ def check_programs(document: Document) -> None:
                 document.warn(
                     loc, f"{one_line(program)} is no program here", "install it where the daemon runs"
                 )
+        elif program[0] in "~$":
+            what = f"{one_line(program)} is not expanded: there is no shell"
+            document.problem(loc, what, "write the whole path, or a script of the plan: ./scripts/x.sh")
         elif "/" in program:
             document.problem(
                 loc, f"{one_line(program)} is neither a path nor a name", f"write ./{one_line(program)}"
@@ -80,7 +83,10 @@ def _check_script(document: Document, loc: Loc, program: str) -> None:
         mode = real.stat().st_mode
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "a link leads to itself"
-        document.problem(loc, f"{shown} cannot be found ({reason})", "create it, or correct the path")
+        remedy = "create it, or correct the path"
+        if " " in program:
+            remedy = f"each argument is an item of its own: [{', '.join(map(one_line, program.split()))}]"
+        document.problem(loc, f"{shown} cannot be found ({reason})", remedy)
         return
     if not real.is_relative_to(folder.resolve()):
         document.problem(loc, f"{shown} leads out of the plan's folder", "move it into the folder")

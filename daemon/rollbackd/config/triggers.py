@@ -151,9 +151,11 @@ def _check_range(read: ReadTrigger) -> None:
     """Rule W12."""
     longest = _longest(read.model)
     windows, interval = _windows(read), read.group.interval
-    if longest and windows * interval <= longest:
+    uneven = read.model.for_ is not None and read.model.for_ % interval
+    if longest and windows * interval <= longest and not uneven:
         spans = span(windows * interval)
-        what = f"{windows} windows span {spans}, no more than the range of {span(longest)}"
+        counted = "1 window spans" if windows == 1 else f"{windows} windows span"
+        what = f"{counted} {spans}, no more than the range of {span(longest)}"
         key = "windows" if read.model.windows is not None else "for"
         remedy = "one bad scrape can breach them all: ask for more windows, or a shorter range"
         read.document.warn((*read.loc, key), what, remedy)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -25,11 +26,36 @@ _QUIET = {"url", "urls", "external_url", "webhook", "alertmanager"}.union(
 """What stands under these keys may be a secret: it is never shown."""
 
 _EXPECTED = {
-    "list_type": ("a list", "write [one, two], or `- ` lines"),
     "dict_type": ("a mapping", "write `key: value` lines"),
     "model_type": ("a mapping", "write `key: value` lines"),
     "model_attributes_type": ("a mapping", "write `key: value` lines"),
 }
+_MEANT = {
+    "alert": ("trigger",),
+    "name": ("trigger", "step", "phase", "check", "plan"),
+    "rules": ("triggers",),
+    "command": ("run",),
+    "cmd": ("run",),
+    "script": ("run",),
+    "exec": ("run",),
+    "query": ("expr",),
+    "condition": ("breach",),
+    "threshold": ("breach",),
+    "breach": ("pass",),
+    "retries": ("attempts",),
+    "delay": ("backoff",),
+    "wait": ("after",),
+    "environment": ("env",),
+    "description": ("summary",),
+    "headers": ("http_headers",),
+    "tls": ("tls_config",),
+    "bearer_token": ("authorization",),
+    "bearer_token_file": ("authorization",),
+    "port": ("listen",),
+    "global": (),
+}
+"""What people write who come from elsewhere, and what it is called here."""
+
 _BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 
@@ -58,15 +84,20 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 def _tell(error: ValidationError, model: type[Model], document: Document, data: Any, loc: Loc) -> None:
     models = {visited.loc: visited.model for visited in walk(model, data)}
-    for each in error.errors(include_url=False):
+    complaints = error.errors(include_url=False)
+    unknown = {each["loc"] for each in complaints if each["type"] == "extra_forbidden"}
+    meant = {(*loc[:-1], _meant(str(loc[-1]), models.get(loc[:-1]))) for loc in unknown}
+    for each in complaints:
         inner = each["loc"]
+        if each["type"] == "missing" and inner in meant:
+            continue  # the key that was written instead is told of
         at_key = False
         if inner and inner[-1] == "[key]":
             inner, at_key = inner[:-1], True
         quiet = not _QUIET.isdisjoint(inner)
         if each["type"] == "extra_forbidden":
             at_key = True
-            what, remedy = _unknown(str(inner[-1]), models.get(inner[:-1]))
+            what, remedy = _unknown(str(inner[-1]), models.get(inner[:-1]), model)
         elif each["type"] == "missing":
             what, remedy = _missing(str(inner[-1]), models.get(inner[:-1]))
         else:
@@ -75,14 +106,39 @@ def _tell(error: ValidationError, model: type[Model], document: Document, data: 
             document.problem((*loc, *inner), what, remedy, at_key=at_key)
 
 
-def _unknown(key: str, model: type[Model] | None) -> tuple[str, str]:
+def _unknown(key: str, model: type[Model] | None, root: type[Model]) -> tuple[str, str]:
+    meant = _meant(key, model)
+    if meant is not None:
+        return "unknown key", f"did you mean `{meant}`?"
+    places = _places(root).get(key, ())
+    if len(places) == 1:
+        where = f"`{places[0]}`" if places[0] else "the top of the file"
+        return "unknown key", f"move it to {where}, or remove it"
     known = list(fields(model)) if model is not None else []
-    close = nearest(key, known)
-    if close is not None:
-        return "unknown key", f"did you mean `{close}`?"
     if len(known) > 12:
         return "unknown key", "remove it; docs/configuration.md lists the keys"
     return "unknown key", f"remove it; known are {', '.join(known)}"
+
+
+def _meant(key: str, model: type[Model] | None) -> str | None:
+    known = list(fields(model)) if model is not None else []
+    return next((each for each in _MEANT.get(key, ()) if each in known), None) or nearest(key, known)
+
+
+@lru_cache(maxsize=8)
+def _places(root: type[Model]) -> dict[str, tuple[str, ...]]:
+    """Under which keys of the file each key may stand; empty text is the top."""
+    found: dict[str, dict[str, None]] = {}
+    pending = [("", root)]
+    seen = set()
+    while pending:
+        place, model = pending.pop()
+        for key, field in fields(model).items():
+            found.setdefault(key, {})[place] = None
+            if field.model is not None and (key, field.model) not in seen:
+                seen.add((key, field.model))
+                pending.append((key, field.model))
+    return {key: tuple(places) for key, places in found.items()}
 
 
 def _missing(key: str, model: type[Model] | None) -> tuple[str, str]:
@@ -90,6 +146,9 @@ def _missing(key: str, model: type[Model] | None) -> tuple[str, str]:
     if model is not None:
         fields_ = model.model_fields.items()
         info = next((info for name, info in fields_ if (info.alias or name) == key), None)
+    choices = get_args(info.annotation) if info is not None and get_origin(info.annotation) is Literal else ()
+    if len(choices) == 1:
+        return "is missing", f"add `{key}: {choices[0]}`"
     means = f" ({info.description})" if info is not None and info.description else ""
     return "is missing", f"add `{key}:`{means}"
 
@@ -110,13 +169,24 @@ def _words(kind: str, context: Mapping[str, Any], value: object, quiet: bool) ->
             return f"expected true or false, got {got}", f"write {word or 'true or false'}"
         case "literal_error":
             return _choice(context["expected"], value, got)
+        case "list_type":
+            return f"expected a list, got {got}", _listed(value, quiet)
         case "too_short":
             return "is empty", "add an entry"
         case "too_long":
-            return f"has {context['actual_length']} entries; at most {context['max_length']}", "shorten it"
+            most = context["max_length"]
+            return f"has {context['actual_length']} entries, more than {most}", f"keep {most}"
         case "string_type":
             return f"expected text, got {got}", quoted(value)
     return f"is not usable ({kind.replace('_', ' ')})", "see docs/configuration.md"
+
+
+def _listed(value: object, quiet: bool) -> str:
+    if isinstance(value, dict):
+        return "begin each entry with `- `"
+    if isinstance(value, str) and not quiet and re.fullmatch(r"[\w./*-]{1,60}", value, re.ASCII):
+        return f"write [{value}]"
+    return "write [one, two], or `- ` lines"
 
 
 def _choice(expected: str, value: object, got: str) -> tuple[str, str]:

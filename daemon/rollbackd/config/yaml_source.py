@@ -134,7 +134,12 @@ def _text(path: Path) -> str:
         raw = _bytes(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise _Unusable(START, "file", f"cannot be read ({reason})", _remedy_for(error)) from error
+        remedy = _remedy_for(error)
+        if isinstance(error, FileNotFoundError) and os.path.islink(path):
+            remedy = "correct the link: what it names is not there"
+        raise _Unusable(START, "file", f"cannot be read ({reason})", remedy) from error
+    if raw is None and path.is_dir():
+        raise _Unusable(START, "file", "is a folder", f"name a YAML file, or {one_line(path.name)}/*.yml")
     if raw is None:
         raise _Unusable(START, "file", "is not a regular file", "name a YAML file")
     if len(raw) > MAX_BYTES:
@@ -277,7 +282,8 @@ class _Builder:
             raise _Unusable(at, "yaml", f"nested deeper than {MAX_DEPTH} levels", "write it flatter")
         frame = self._open[-1] if self._open else None
         if frame is not None and isinstance(frame.container, Mapping) and frame.key is None:
-            raise _Unusable(at, "yaml", "a key must be plain text", 'write it as text, or in quotes: "{…}"')
+            remedy = "put text with brackets in quotes, and render templates first"
+            raise _Unusable(at, "yaml", "a key must be plain text", remedy)
         if event.anchor:
             self._anchors[event.anchor] = None
         mapping = isinstance(event, yaml.MappingStartEvent)
@@ -350,15 +356,40 @@ def _at(event: Any) -> Position:
     return Position(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
+_LOOKALIKES = "\u00a0\u2013\u2014\u2018\u2019\u201c\u201d\uff0c\uff1a"
+_CONFLICT = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+_ON_THE_LINE = (
+    (re.compile(r"\{\{"), "render the template first"),
+    (re.compile(r"^\s*\t", re.MULTILINE), "indent with spaces, not with tabs"),
+    (re.compile(r"^\s*-\w", re.MULTILINE), "put a space after the dash"),
+    (re.compile(r"^\s*[\w-]+:[^\s/]", re.MULTILINE), "put a space after the colon"),
+)
+"""What is often meant by a line that YAML cannot read, or by the one before."""
+
 _REMEDIES = (
-    ("cannot start any token", "quote the text, and indent with spaces"),
-    ("tab", "indent with spaces"),
+    ("scanning a block scalar", "quote text that begins with > or |"),
+    ("unknown escape", "use single quotes, or write \\\\ for a backslash"),
+    ("<document start>", "nothing may follow here: correct what stands before"),
+    ("cannot start any token", "put the text in quotes"),
     ("mapping values are not allowed", "quote text that holds `: `, or correct the indentation"),
-    ("could not find expected ':'", "end the key with a colon"),
+    ("could not find expected ':'", "end the key with a colon, or indent the text below its key"),
     ("did not find expected ',' or", "close the bracket"),
+    ("did not find expected key", "correct the indentation, or double the quotes inside quotes"),
     ("unexpected end of stream", "close the quotes"),
     ("expected", "correct the indentation or the brackets"),
 )
+
+
+def _remedy_at(line: int, text: str, said: str) -> str:
+    around = "\n".join(text.split("\n")[max(line - 2, 0) : line])
+    if _CONFLICT.search(text):
+        return "resolve the merge conflict"
+    odd = next((char for char in around if char in _LOOKALIKES), "")
+    if odd:
+        return f"write plain ASCII in place of U+{ord(odd):04X}"
+    meant = (remedy for sign, remedy in _ON_THE_LINE if sign.search(around))
+    known = (remedy for sign, remedy in _REMEDIES if sign in said)
+    return next(meant, None) or next(known, "correct the YAML here")
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> _Unusable:
@@ -368,5 +399,5 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> _Unusable:
     if mark and mark.line + 1 > lines:
         at = Position(lines, 1)
     said = one_line(", ".join(part for part in (error.context, error.problem) if part), 160)
-    remedy = next((remedy for sign, remedy in _REMEDIES if sign in said), "correct the YAML here")
+    remedy = _remedy_at(at.line, text, said)
     return _Unusable(at, "yaml", said or "not valid YAML", remedy)

@@ -37,6 +37,11 @@ def labels_are_free(mapping: Mapping) -> Iterator[Complaint]:
             yield Complaint(("labels", name), "is set by the daemon", "choose another name")
 
 
+def traffic_of_a_ratio(mapping: Mapping) -> Iterator[Complaint]:
+    if "traffic" in mapping and "ratio" in mapping:
+        yield Complaint(("traffic",), "cannot stand beside `ratio`", "write `min_total` inside `ratio`")
+
+
 class RatioModel(Model):
     errors: Annotated[Expr, Field(description="absent while the total exists means 0")]
     total: Annotated[Expr, Field(description="what the errors are divided by")]
@@ -57,7 +62,11 @@ def _listed(value: Any) -> Any:
 class ConditionModel(Model):
     """What is asked each window, and when the answer is a breach."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (one_of("expr", "ratio"), needs("traffic", "expr"))
+    rules: ClassVar[tuple[Rule, ...]] = (
+        one_of("expr", "ratio"),
+        needs("traffic", "expr", "ratio"),
+        traffic_of_a_ratio,
+    )
 
     expr: Annotated[Expr | None, Field(description="PromQL; or ratio")] = None
     ratio: Annotated[RatioModel | None, Field(description="errors divided by total")] = None

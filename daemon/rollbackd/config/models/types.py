@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from rollbackd.config.problem import one_line
 from rollbackd.config.promql import analyse
 from rollbackd.config.yaml_source import NULL, Null
-from rollbackd.core.notation import parse_duration, parse_limit, span
+from rollbackd.core.notation import UNITS, parse_duration, parse_limit, span
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -67,7 +67,7 @@ def quoted(value: object) -> str:
     """What to do about a value that should have been text."""
     if isinstance(value, int | float):
         return f'write it in quotes: "{shown(value)}"'
-    return "write text, or leave the key out" if value is NULL else "write text"
+    return "write text"
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,13 @@ class Text(Parsed):
 
     def parse(self, value: object) -> str:
         if not isinstance(value, str):
-            what = "expected text" if self.secret else f"expected text, got {shown(value)}"
-            raise refuse(what, "write it in quotes" if self.secret else quoted(value))
+            secret = self.secret and isinstance(value, int | float)
+            what = "expected text" if secret else f"expected text, got {shown(value)}"
+            raise refuse(what, "write it in quotes" if secret else quoted(value))
         if not self.least <= len(value) <= self.most:
             if not value:
-                raise refuse("is empty", "write something, or leave the key out")
-            raise refuse(f"has {len(value)} characters; at most {self.most}", "shorten it")
+                raise refuse("is empty", "write something")
+            raise refuse(f"has {len(value)} characters, more than {self.most}", "shorten it")
         if _CONTROL.search(value):
             raise refuse("holds a control character", "remove it")
         if not self.lines and "\n" in value:
@@ -156,7 +157,8 @@ class Number(Parsed):
 
 def _bound(value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise refuse(f"is {value}", f"write a number from {low:g} to {high:g}")
+        bounds = f"{low:g} or more" if high >= 1e15 else f"a number from {low:g} to {high:g}"
+        raise refuse(f"is {value}", f"write {bounds}")
 
 
 def _plain(value: object) -> str:
@@ -181,18 +183,52 @@ class Duration(Parsed):
     high: str = "30d"
 
     def parse(self, value: object) -> Ms:
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            raise refuse(f"expected a duration, got {value}", f"write {value}s")
-        if not isinstance(value, str):
-            raise refuse(f"expected a duration, got {shown(value)}", "write 15s, 5m or 1h30m")
         try:
-            duration = parse_duration(value)
+            duration = parse_duration(value if isinstance(value, str) else "")
         except ValueError:
-            remedy = "write it like 15s, 5m, 1h30m or 500ms"
-            raise refuse(f"expected a duration, got {shown(value)}", remedy) from None
-        if not parse_duration(self.low) <= duration <= parse_duration(self.high):
+            raise refuse(f"expected a duration, got {shown(value)}", self._remedy(value)) from None
+        if not self._within(duration):
             raise refuse(f"is {span(duration)}", f"write a duration from {self.low} to {self.high}")
         return duration
+
+    def _within(self, duration: Ms) -> bool:
+        return parse_duration(self.low) <= duration <= parse_duration(self.high)
+
+    def _remedy(self, value: object) -> str:
+        meant = _duration_meant(value)
+        if meant is None:
+            return "write it like 15s, 5m, 1h30m or 500ms"
+        return f"write {span(meant)}" if self._within(meant) else f"write one from {self.low} to {self.high}"
+
+
+_SPELT = re.compile(
+    r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(w|d|h|m|s|ms)"
+    r"(?:(?<=w)eeks?|(?<=d)ays?|(?<=h)(?:ou)?rs?|(?<=m)in(?:ute)?s?|(?<=s)ec(?:ond)?s?)?[\s,]*",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def _duration_meant(value: object) -> Ms | None:
+    """What `15`, `15 S`, `1.5m`, `90 seconds` or `30s1m` was meant to be."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    text = str(value)
+    if text.isascii() and text.isdigit():
+        text += "s"
+    total, at = 0.0, 0
+    while at < len(text):
+        part = _SPELT.match(text, at)
+        if part is None:
+            return None
+        total += float(part[1]) * UNITS[part[2].lower()]
+        at = part.end()
+    return round(total) if text else None
+
+
+_SIGNS = {"≥": ">=", "≤": "<=", "≠": "!=", "=>": ">=", "=<": "<=", "=": "==", "<>": "!="}
+_FLIPPED = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
+_NEARLY = re.compile(r"([<>=!≥≤≠]{1,2})\s*([-+]?[0-9]+(?:[.,][0-9]+)?)\s*(%?)", re.ASCII)
+_BACKWARDS = re.compile(r"([-+]?[0-9]+(?:[.,][0-9]+)?)(%?)\s*([<>]=?)", re.ASCII)
 
 
 class AutoDuration(Duration):
@@ -212,11 +248,27 @@ class Comparison(Parsed):
     """`> 0.01`: an operator and a number."""
 
     def parse(self, value: object) -> Limit:
-        remedy = 'write one of > >= < <= == != and a number, in quotes: "> 0.01"'
         try:
             return parse_limit(value if isinstance(value, str) else "")
         except ValueError:
-            raise refuse(f"expected a comparison, got {shown(value)}", remedy) from None
+            raise refuse(f"expected a comparison, got {shown(value)}", _compared(value)) from None
+
+
+def _compared(value: object) -> str:
+    """What to write in place of what is no comparison."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f'say when: "> {shown(value)}" or "< {shown(value)}", in quotes'
+    text = value.strip() if isinstance(value, str) and len(value) < 40 else ""
+    if found := _NEARLY.fullmatch(text):
+        sign, number, percent = found.groups()
+        sign = _SIGNS.get(sign, sign)
+    elif found := _BACKWARDS.fullmatch(text):
+        number, percent, sign = found.groups()
+        sign = _FLIPPED[sign]
+    else:
+        return 'write one of > >= < <= == != and a number, in quotes: "> 0.01"'
+    meant = float(number.replace(",", ".")) / (100 if percent else 1)
+    return f'write "{sign} {meant:g}"'
 
 
 class Promql(Parsed):
@@ -224,12 +276,15 @@ class Promql(Parsed):
 
     def parse(self, value: object) -> str:
         if not isinstance(value, str):
-            raise refuse(f"expected a PromQL expression, got {shown(value)}", quoted(value))
+            raise refuse(f"expected a PromQL expression, got {shown(value)}", "write it in quotes, as text")
         if not value.strip():
             raise refuse("is empty", "write a PromQL expression")
         try:
             expression = analyse(value)
         except ValueError as error:
+            if str(error) == "invalid promql query":
+                remedy = "look for a missing operator, comma or bracket; Prometheus shows the place"
+                raise refuse("is not valid PromQL", remedy) from None
             raise refuse(f"is not valid PromQL ({error})", "correct the expression") from None
         if expression.kind not in ("vector", "scalar"):
             what = "a range vector" if expression.kind == "matrix" else "a string"
@@ -245,7 +300,9 @@ class Url(Parsed):
 
     def parse(self, value: object) -> str:
         if not isinstance(value, str) or not _is_url(value):
-            raise refuse("expected an http or https URL", "write it like http://127.0.0.1:9090")
+            bare = isinstance(value, str) and "://" not in value
+            remedy = "begin it with http:// or https://" if bare else "write it like http://127.0.0.1:9090"
+            raise refuse("expected an http or https URL", remedy)
         if "@" in urlsplit(value).netloc:
             raise refuse("holds a user or a password", "take it out")
         return value
@@ -271,7 +328,8 @@ class Listen(Parsed):
             raise refuse(f"expected HOST:PORT, got {shown(value)}", "write 127.0.0.1:9797")
         host = match[1].strip("[]")
         if not _loopback(host):
-            what = f"{shown(host or 'every address')} is not loopback, and there is no sign-in yet"
+            where = shown(host) if host else "every address"
+            what = f"{where} is not loopback, and there is no sign-in yet"
             raise refuse(what, "write 127.0.0.1:9797, and reach it through a proxy that has sign-in")
         return host, int(match[2])
 
@@ -289,7 +347,9 @@ class Argv(Parsed):
     def parse(self, value: object) -> tuple[str, ...]:
         if isinstance(value, str) and value.strip():
             return (value,)
-        if not isinstance(value, list) or not value:
+        if value == []:
+            raise refuse("is empty", 'write ["./scripts/x.sh", "argument"]')
+        if not isinstance(value, list):
             raise refuse(f"expected a list, got {shown(value)}", 'write ["./scripts/x.sh", "argument"]')
         for number, part in enumerate(value, 1):
             if not isinstance(part, str):
