@@ -105,7 +105,7 @@ def _plan(chance: Chance, number: int) -> dict[str, Any]:
         "settle": chance.pick(["0s", "10s", "30s"], name, "settle"),
         "verify_within": "3m",
         "timeout": chance.pick(["3m", "6m"], name, "timeout"),
-        "verification": [{"check": "healthy", "expr": f"healthy_{name}", "pass": "> 0.5"}],
+        "verification": [{"check": "healthy", "expr": f'healthy{{of="{name}"}}', "pass": "> 0.5"}],
     }
     if yes(30, "clean-up"):
         plan["phases"].append({**_phase(chance, name, 9), "after": "verified"})
@@ -156,7 +156,7 @@ def _step(chance: Chance, plan: str, name: str) -> dict[str, Any]:
     if yes(20, "expect"):
         step["expect"] = "drained"
     if yes(25, "verify"):
-        step["verify"] = {"expr": f"verify_{plan}", "pass": "== 0", "within": "15s"}
+        step["verify"] = {"expr": f'verify{{of="{plan}"}}', "pass": "== 0", "within": "15s"}
     if yes(10, "never"):
         step["interrupt"] = "never"
     return step
@@ -170,7 +170,7 @@ def _group(chance: Chance, number: int, plans: list[str]) -> dict[str, Any]:
     return {
         "name": f"g{number}",
         "interval": chance.pick(["10s", "15s", "20s"], number, "interval"),
-        "align": chance.pick(["0s", "0s", "3s"], number, "align"),
+        "align": chance.pick(["0s", "3s", "auto"], number, "align"),
         "delay": chance.pick(["0s", "0s", "1s"], number, "delay"),
         "triggers": triggers,
     }
@@ -198,18 +198,18 @@ def _trigger(chance: Chance, name: str, plans: list[str]) -> dict[str, Any]:
         by = "by (cohort) "
     if yes(40, "ratio"):
         trigger["ratio"] = {
-            "errors": f"sum {by}(errors_{name})",
-            "total": f"sum {by}(total_{name})",
+            "errors": f'sum {by}(errors{{of="{name}"}})',
+            "total": f'sum {by}(total{{of="{name}"}})',
             "min_total": 5,
         }
         trigger["breach"] = "> 0.1"
     else:
-        trigger["expr"] = f"max {by}(value_{name})"
+        trigger["expr"] = f'max {by}(value{{of="{name}"}})'
         trigger["breach"] = "> 1"
         if yes(30, "traffic"):
-            trigger["traffic"] = {"expr": f"sum {by}(total_{name})", "at_least": 5}
+            trigger["traffic"] = {"expr": f'sum {by}(total{{of="{name}"}})', "at_least": 5}
     if yes(20, "recovered"):
-        trigger["recovered"] = {"expr": f"max {by}(calm_{name})", "breach": "> 1"}
+        trigger["recovered"] = {"expr": f'max {by}(calm{{of="{name}"}})', "breach": "> 1"}
     if yes(10, "notify"):
         trigger["action"] = chance.pick(["notify", "shadow"], name, "action")
     return trigger

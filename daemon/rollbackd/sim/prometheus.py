@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from rollbackd.sim.service import Service
 
 SCRAPE: Ms = 5_000
+TOOK: Ms = 4
 LOOK_BACK: Ms = 5 * 60_000
 
-_METRIC = re.compile(r"\b(value|errors|total|calm|healthy|verify)_(\w+)")
+_METRIC = re.compile(r"""\b(value|errors|total|calm|healthy|verify)\{of="(\w+)"\}""")
 
 
 class Prometheus:
@@ -57,6 +58,15 @@ class Prometheus:
         if failed is not None:
             return (failed,) * len(ask.queries)
         return tuple(self._series(query, ask, now) for query in ask.queries)
+
+    def scrapes(self, at: Ms) -> dict[str, s.Scrape] | None:
+        """When the one target behind everything had last been scraped as of `at`, its own time."""
+        if self.why_not() is not None:
+            return None
+        sample = self._scrape_before(at)
+        while self._missed(sample - self.skew):
+            sample -= SCRAPE
+        return {"service": s.Scrape(sample, TOOK)} if at - sample <= LOOK_BACK else {}
 
     def value(self, expr: str, now: Ms) -> float | None:
         """One number for a check; None: there is none."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rollbackd.core import signals as s
-from rollbackd.core.effects import Ask, KeepAlert, Page, RunCheck, RunStep, StopStep
+from rollbackd.core.effects import Ask, AskScrapes, KeepAlert, Page, RunCheck, RunStep, StopStep
 from rollbackd.sim import tape
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ DEAF_FOR: Ms = 10_000
 
 _NAMES = {
     Ask: "ask",
+    AskScrapes: "ask_scrapes",
     RunStep: "run_step",
     StopStep: "stop_step",
     RunCheck: "run_check",
@@ -72,6 +73,7 @@ class SimulatedWorld:
         self._driver = driver
         self._clock = clock
         self._under_way: dict[str, Handle] = {}
+        self._together: dict[tuple[str, tuple[Ms, ...]], list[Ask]] = {}
         self.gone = False
 
     # driver.World
@@ -85,6 +87,8 @@ class SimulatedWorld:
         match effect:
             case Ask():
                 self._ask(effect)
+            case AskScrapes():
+                self._later(effect.key, 5, self._scrapes, effect)
             case RunStep():
                 around.host.run(effect, self._clock.steady, self._post)
             case StopStep():
@@ -130,23 +134,35 @@ class SimulatedWorld:
         behind = short > ask.budget
         hangs = slow >= ask.budget or "drips" in self._around.troubles
         after = 5 if behind else ask.budget if hangs else short + 5 + slow
-        self._later(ask.key, after, self._answer, ask, behind, hangs)
+        if ask.family is None:
+            self._later(ask.key, after, self._answer, ask, behind or hangs)
+            return
+        together = (ask.family.key, ask.ends)
+        if together not in self._together:
+            self._later("/".join(map(str, together)), after, self._answer_many, together, behind or hangs)
+        self._together.setdefault(together, []).append(ask)
 
-    def _answer(self, ask: Ask, behind: bool, hangs: bool) -> None:
+    def _answer(self, ask: Ask, late: bool) -> None:
+        self._post(self._answered(ask, late))
+
+    def _answer_many(self, together: tuple[str, tuple[Ms, ...]], late: bool) -> None:
+        """Triggers that differ in a label's value are asked at once (W11)."""
+        asks = self._together.pop(together)
+        self._post(s.ManyAnswered(tuple(self._answered(ask, late) for ask in asks)))
+
+    def _answered(self, ask: Ask, late: bool) -> s.WindowsAnswered:
         around = self._around
         now, steady = around.loop.now, self._clock.now()
-        skew: Ms | None = now + around.prometheus.skew - steady
+        failed = s.Unreachable("not in time") if late else around.prometheus.why_not()
         answers: tuple[s.QueryAnswer, ...]
-        if behind or hangs:
-            why = "Prometheus' clock is behind" if behind else "no whole answer in time"
-            answers = (s.Unreachable(why),) * len(ask.queries)
-        else:
-            answers = around.prometheus.answers(ask, now)
-        if any(isinstance(answer, s.Unreachable) for answer in answers) and not behind:
-            skew = None
+        answers = (failed,) * len(ask.queries) if failed else around.prometheus.answers(ask, now)
+        skew = None if isinstance(failed, s.Unreachable) else now + around.prometheus.skew - steady
         told = tuple(_told(query.role, found) for query, found in zip(ask.queries, answers, strict=True))
         around.record(tape.Told(now, steady, ask.watch, ask.ends, told, skew))
-        self._post(s.WindowsAnswered(ask.watch, ask.ends, answers, skew))
+        return s.WindowsAnswered(ask.watch, ask.ends, answers, skew)
+
+    def _scrapes(self, ask: AskScrapes) -> None:
+        self._post(s.ScrapesSeen(ask.group, ask.at, self._around.prometheus.scrapes(ask.at)))
 
     # Checks
 
@@ -168,7 +184,7 @@ class SimulatedWorld:
             return self._command(effect, check.run.argv[-1])
         if check.query is None:
             raise ValueError(f"{effect.key} asks nothing")
-        kind = check.query.expr.partition("_")[0]
+        kind = check.query.expr.partition("{")[0]
         value = self._around.prometheus.value(check.query.expr, self._around.loop.now)
         if value is None or self._around.ails("checks_cannot_tell", kind):
             return s.CheckAnswered(effect.key, "cannot_tell", detail="no value")

@@ -34,6 +34,8 @@ class Arming(Noun):
             "trigger_counted": self._counted,
             "trigger_forgotten": lambda document: self._forgotten.add(document["trigger"]),
             "life_ended": self._ended,
+            # An ok that was on its way as the rollback began is too late for anyone to leave (D10).
+            "rollback_began": lambda document: self.book.dues.settle_all("leave", document["life"]),
             "life_resolved": lambda document: self._resolved.add(document["life"]),
             "configuration_loaded": self._loaded,
             "rollout_began": self._rollout_began,

@@ -188,6 +188,8 @@ class Decisions(Noun):
             self._judged_again(life, at)
             self._fresh(life, at)
         else:
+            approved.add("paused")  # never stops a person (D5)
+            due.discard("paused")
             new = {low["reason"] for low in life.lowered} - approved
             book.demand("D7", not new and not due, life.id, "was not approved for", sorted(new | due))
 

@@ -183,6 +183,8 @@ class Ladder(Noun):
         self.book.demand("E1", matter is not None, document["matter"], "is resolved, and was not open")
         if matter is not None:
             self._over(matter)
+            # What is over within the batch that told of it owes nobody a page.
+            self._must = [(key, why) for key, why in self._must if key != matter.key]
             self.book.dues.settle_all("rung", matter.key)
             self._touched.pop(matter.key, None)
 

@@ -27,6 +27,7 @@ class Proof(Noun):
             "check_answered": self._checked,
             "sla_breached": self._sla_breached,
             "life_ended": self._ended,
+            "life_resolved": lambda document: self.book.dues.settle(("sla", document["life"])),
             "life_held": self._stands,
             "life_parked": self._stands,
             "life_resumed": self._stands,

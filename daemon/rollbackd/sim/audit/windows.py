@@ -97,6 +97,7 @@ class Windows(Noun):
         self._first: list[str] = []  # triggers whose first window was judged in this batch
         self._standing: list[Subject] = []  # who breached as a rollout began
         self._skews: dict[Ms, Ms] = {0: 0}  # skew → when it was last told
+        self._alignments: dict[str, list[Doc]] = {}  # group → what was learned of it, in order
         self.records = {
             Told: self._told,
             Started: self._asked,
@@ -112,6 +113,7 @@ class Windows(Noun):
             "rollout_began": self._rollout_began,
             "first_window_judged": lambda document: self._first.append(document["trigger"]),
             "relapsed": self._relapsed,
+            "alignment_learned": self._aligned,
             "subject_armed": self._relapsed,
             **dict.fromkeys(GOES_ON, self._went_on),
             "rollout_finished": self._forgive,
@@ -153,13 +155,36 @@ class Windows(Noun):
         if watch is None:
             watch = self.watches[record.fields["watch"]] = Watch(definition[0])
         interval = watch.interval
-        aligned = all((end - watch.trigger.get("align", 0)) % interval == 0 for end in ends)
+        aligned = all((end - self._align(watch, end)) % interval == 0 for end in ends)
         self.book.demand("W1", aligned, record.key, "does not end at its interval")
         self.book.demand("I16", len(ends) <= 4 * EVIDENCE, record.key, "asks without end")
         if ends[-1] < watch.newest_asked:
             watch.missing.add(ends[0])
             self.book.dues.settle_all("fire", watch.trigger["name"])
         watch.newest_asked = max(watch.newest_asked, ends[-1])
+
+    def _align(self, watch: Watch, end: Ms) -> Ms:
+        """Where the window that ends at `end` had to: by the files, or by what was learned by then."""
+        trigger = watch.trigger
+        align: Ms = trigger.get("align", 0)
+        if trigger.get("auto_align"):
+            for learned in self._alignments.get(trigger["group"], ()):
+                if learned["since"] < end and learned["interval"] == trigger["interval"]:
+                    align = learned.get("align", 0)
+        return align
+
+    def _aligned(self, document: Doc) -> None:
+        """W1: only between streaks, and no window of before reaches into those of after."""
+        since = document["since"]
+        self._alignments.setdefault(document["group"], []).append(document)
+        for watch in self.watches.values():
+            if watch.trigger["group"] == document["group"] and watch.windows:
+                self.book.demand("W1", watch.newest <= since, document["group"], "overlaps", watch.newest)
+        for life in self.book.lives.values():
+            counted = any(t["group"] == document["group"] for t in life.triggers.values())
+            self.book.demand(
+                "W1", life.ended is not None or not counted, life.id, "counts on windows that move"
+            )
 
     def _anew(self, _: Booted | Died) -> None:
         """A new process begins with the skew unknown and every window to be asked."""
