@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format soak bench lock clean
+.PHONY: demo test lint format soak matrix bench lock clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -40,6 +40,12 @@ soak: $(READY)
 bench: $(READY)
 	@for bench in bench/bench_*.py; do echo "== $$bench"; $(BIN)/python "$$bench"; done
 
+# What is not to be had is not run, and the table says so.
+matrix: $(READY)
+	@.ci/servers --optional prometheus prometheus-alertmanager webhook monit icinga2
+	@.ci/rulebook "$(PYTHON)" .venv-rulebook
+	$(BIN)/python bench/kill_matrix
+
 $(READY): pyproject.toml requirements.lock .ci/venv
 	@.ci/venv "$(PYTHON)" "$(VENV)"
 	@touch $@
@@ -48,5 +54,5 @@ lock:
 	@.ci/lock "$(PYTHON)"
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-rulebook build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
