@@ -13,6 +13,7 @@ import os
 import platform
 import sys
 import tempfile
+import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,8 +35,7 @@ def main() -> int:
     situations = [SITUATIONS[key] for key in arguments.situation or SITUATIONS]
     with tempfile.TemporaryDirectory(prefix="matrix-", ignore_cleanup_errors=True) as scratch:
         folder = Path(arguments.keep or scratch).resolve()
-        with ThreadPoolExecutor(len(peers)) as lanes:
-            rows = list(lanes.map(lambda peer: lane(peer, situations, folder), peers))
+        rows = side_by_side(peers, situations, folder)
     if len(peers) == len(PEERS) and len(situations) == len(SITUATIONS):
         write(HERE, rows, machine())
     print(summary(rows))
@@ -46,7 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/kill_matrix", description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", choices=PEERS, metavar="PEER", help=", ".join(PEERS))
     parser.add_argument("--situation", action="append", choices=SITUATIONS, metavar="a…i")
-    parser.add_argument("--keep", metavar="DIR", help="where the cells' files stay, with every log")
+    parser.add_argument("--keep", metavar="DIR", help="a new folder, where each cell's files and logs stay")
     return parser.parse_args()
 
 
@@ -60,12 +60,25 @@ def machine() -> str:
     return f"{date}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, {prometheus}."
 
 
-def lane(peer: type[Peer], situations: list[Situation], folder: Path) -> Row:
+def side_by_side(peers: list[type[Peer]], situations: list[Situation], folder: Path) -> list[Row]:
+    """A lane each. Interrupted, each ends the cell it is in: what it started must be ended."""
+    over = threading.Event()
+    with ThreadPoolExecutor(len(peers)) as lanes:
+        rows = lanes.map(lambda peer: lane(peer, situations, folder, over), peers)
+        try:
+            return list(rows)
+        finally:
+            over.set()
+
+
+def lane(peer: type[Peer], situations: list[Situation], folder: Path, over: threading.Event) -> Row:
     if reason := peer.missing():
         return Row(peer.key, peer.title, "not run", peer.note, {each.key: reason for each in situations}, {})
     cells: dict[str, Verdict | str] = {}
     notes: dict[str, list[str]] = {}
     for situation in situations:
+        if over.is_set():
+            break
         cells[situation.key], notes[situation.key] = play(peer, situation, folder / peer.key / situation.key)
         print(f"{peer.key} ({situation.key}): {_say(cells[situation.key])}", file=sys.stderr, flush=True)
     return Row(peer.key, peer.title, peer.version(), peer.note, cells, notes)

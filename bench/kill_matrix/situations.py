@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from judge import STEPS
 from peers.base import Peer
 from tests.servers import wait_for
-from world import ECHO, Cell, Needs, fill
+from world import ECHO, Cell, Needs, filled
 
 RESTART = 2.0
 WATCH = ECHO + 8  # after the last expected step: long enough to act on the echo
@@ -98,11 +98,10 @@ def frozen_prometheus(cell: Cell, peer: Peer) -> None:
 
 
 def full_disk(cell: Cell, peer: Peer) -> None:
-    filler = fill(cell.state)
-    cell.harm()
-    cell.service.fall_ill()
-    cell.until(lambda: all(cell.marked(step) for step in STEPS), 25)
-    filler.unlink()
+    with filled(cell.state):
+        cell.harm()
+        cell.service.fall_ill()
+        time.sleep(25)
     finish(cell)
 
 

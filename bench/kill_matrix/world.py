@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, Self
 
@@ -219,7 +220,7 @@ class Cell:
         ]
 
     def _run(self, start: Mark, end: Mark | None, marks: Sequence[Mark]) -> Run:
-        """A step lasts as long as its longest-lived process that was marked."""
+        """One that left no mark of its end lasted as long as its longest-lived process that was marked."""
         if end is not None:
             return Run(start.step, start.at, end.at, end.status == 0)
         family = [start.pid, *(mark.pid for mark in marks if mark.step == f"{start.step}.child")]
@@ -297,15 +298,32 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def fill(folder: Path) -> Path:
-    """Write a file until the disk takes not one byte more."""
+@contextmanager
+def filled(folder: Path) -> Iterator[None]:
+    """Not one byte more goes on its disk, and what is freed is taken at once, as by a log gone wild."""
     filler = folder / "filler"
+    over = threading.Event()
     with filler.open("wb", buffering=0) as file:
+        _fill(file)
+        hog = threading.Thread(target=lambda: _fill(file, over), daemon=True)
+        hog.start()
+        try:
+            yield
+        finally:
+            over.set()
+            hog.join()
+    filler.unlink()
+
+
+def _fill(file: RawIOBase, over: threading.Event | None = None) -> None:
+    """Once, or until it is over."""
+    while True:
         for size in (1 << 20, 1 << 12, 1):
             with suppress(OSError):
                 while True:
                     file.write(b"x" * size)
-    return filler
+        if over is None or over.wait(0.02):
+            return
 
 
 def environment(cell: Cell, extra: Mapping[str, str]) -> dict[str, str]:

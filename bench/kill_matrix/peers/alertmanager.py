@@ -126,6 +126,8 @@ class _Webhook(Peer):
 
 class Hardened(_Webhook):
     key = "alertmanager"
+    # A pipe to webhook would break with it, and the script's last page with the pipe.
+    output = "exec >/dev/null 2>&1"
     title = "Alertmanager + webhook, hardened"
     route = TUNED
     note = (

@@ -19,7 +19,7 @@ from world import Cell, environment
 # One at a time, each step bounded, people told if it does not get to its end.
 ROLLBACK = """\
 #!/bin/bash
-exec >>{log} 2>&1
+{output}
 trap '[ "$over" ] || {page}' EXIT
 trap 'exit 143' TERM INT HUP
 exec 9>{state}/rollback.lock
@@ -88,10 +88,11 @@ class Unit:
         self.process.kill()
         self.process.wait()
         self.process = None
-        number = {"control-group": signal.SIGTERM, "mixed": signal.SIGKILL}.get(self.kill_mode)
-        for pid in self.cell.belonging() if number else []:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
+        if self.kill_mode != "process":
+            number = {"control-group": signal.SIGTERM, "mixed": signal.SIGKILL}[self.kill_mode]
+            for pid in self.cell.belonging():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def stop(self) -> None:
         if self.process is not None:
@@ -110,6 +111,7 @@ class Peer:
     key: str
     title: str
     note: str  # how it is configured
+    output = ""  # what its script does with its own
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -160,7 +162,7 @@ class Peer:
         return self.script(
             "rollback.sh",
             ROLLBACK.format(
-                log=cell.folder / "rollback.log",
+                output=self.output,
                 page=self.page,
                 state=cell.state,
                 steps=" ".join(STEPS),
