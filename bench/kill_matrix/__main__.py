@@ -23,7 +23,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from judge import Verdict, judge  # noqa: E402 - tests/ is found from the root only now
 from peers import PEERS  # noqa: E402
-from peers.base import Peer, first_line  # noqa: E402
+from peers.base import Peer, packages  # noqa: E402
 from situations import SITUATIONS, Situation  # noqa: E402
 from table import Row, summary, write  # noqa: E402
 from world import Cell, MountRefused  # noqa: E402
@@ -56,8 +56,9 @@ def _clean(row: Row) -> bool:
 
 def machine() -> str:
     date = datetime.datetime.now(datetime.UTC).date()
-    prometheus = first_line("prometheus", "--version").split(" (")[0]
-    return f"{date}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, {prometheus}."
+    return (
+        f"{date}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, {packages('prometheus')}."
+    )
 
 
 def side_by_side(peers: list[type[Peer]], situations: list[Situation], folder: Path) -> list[Row]:

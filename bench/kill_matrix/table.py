@@ -41,9 +41,14 @@ harm; `only of the breach`: paged before it, never after it; `silent`; `not owed
 
 Waits were shortened by configuration alone: evaluation and scrape to 1 s; Prometheus'
 `--rules.alert.resend-delay` from 1m to 5s, as the metric's echo stands for minutes; in (b) what is
-re-notified is so every 5 s, against a step of 20 s. No systemd ran: when a runner is killed, what its
-unit's `KillMode` says is done to the rest of its processes. In (d) the minute is a minute. Situations (d)
-and (g) want no step at all; in (e) and (f) the steps after the bad one must not run.
+notified again is so every 5 s, against a step of 20 s. In (d) the minute is a minute. No systemd ran:
+when a runner is killed, what its unit's `KillMode` says is done to the rest of its processes.
+
+Situations (d) and (g) want no step at all, and owe no page: rollbackd rings nobody for a breach that came
+and went while it was down, the Alertmanager rows page for the breach itself. In (e) and (f) the steps
+after the bad one must not run. In (h) the peer's state and TMPDIR are 16 MB of their own, and what is
+freed is taken at once; rollbackd pages, starts nothing it cannot record, and begins once there is room
+and a fresh window still breaches.
 """
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from judge import STEPS
 from world import Cell
 
-from peers.base import Peer, Unit, absent, answers, first_line, free_port, listens
+from peers.base import Peer, Unit, absent, answers, free_port, listens, packages
 
 PLAIN = """\
 #!/bin/bash
@@ -96,8 +96,7 @@ class _Webhook(Peer):
 
     @classmethod
     def version(cls) -> str:
-        found = first_line("prometheus-alertmanager", "--version").split(" (")[0]
-        return f"{found}, {first_line('webhook', '-version')}"
+        return packages("prometheus-alertmanager", "webhook")
 
     def start(self) -> None:
         self.start_runner()

@@ -180,9 +180,10 @@ def absent(*programs: str) -> str:
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
-def first_line(*argv: str) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    return (done.stdout or done.stderr).splitlines()[0].strip()
+def packages(*names: str) -> str:
+    """Debian's versions of what is installed."""
+    shown = ["dpkg-query", "--show", "--showformat=${Package} ${Version}, ", *names]
+    return subprocess.run(shown, capture_output=True, text=True, check=True).stdout.rstrip(", ")
 
 
 def free_port() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from world import Cell
 
-from peers.base import Peer, Unit, absent, first_line
+from peers.base import Peer, Unit, absent, packages
 
 CONFIG = """\
 const NodeName = "matrix"
@@ -87,7 +87,7 @@ class Icinga(Peer):
 
     @classmethod
     def version(cls) -> str:
-        return first_line("icinga2", "--version")
+        return packages("icinga2")
 
     def start(self) -> None:
         self.cell.watched()

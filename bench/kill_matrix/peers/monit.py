@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from world import Cell
 
-from peers.base import Peer, Unit, absent, first_line, free_port, listens
+from peers.base import Peer, Unit, absent, free_port, listens, packages
 
 MONITRC = """\
 set daemon 1
@@ -41,7 +41,7 @@ class Monit(Peer):
 
     @classmethod
     def version(cls) -> str:
-        return first_line("monit", "--version")
+        return packages("monit")
 
     def start(self) -> None:
         cell = self.cell
