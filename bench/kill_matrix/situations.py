@@ -1,4 +1,4 @@
-"""The nine situations. Each is written once, against `Peer` and `Cell`, and knows no peer."""
+"""The nine situations, and one more. Each is written once, against `Peer` and `Cell`, and knows no peer."""
 
 from __future__ import annotations
 
@@ -28,16 +28,20 @@ class Situation:
     needs: Needs = Needs()  # noqa: RUF009 - frozen
 
 
-def runner_killed(cell: Cell, peer: Peer) -> None:
+def runner_killed(cell: Cell, peer: Peer, mode: str | None = None) -> None:
     cell.step("revert", 6)
     cell.service.fall_ill()
     if cell.began("revert"):
         time.sleep(1.5)
         cell.harm()
-        peer.kill_runner()
+        peer.kill_runner(mode)
         time.sleep(RESTART)
         peer.start_runner()
     finish(cell)
+
+
+def all_killed(cell: Cell, peer: Peer) -> None:
+    runner_killed(cell, peer, "mixed")
 
 
 def slow_step(cell: Cell, peer: Peer) -> None:
@@ -140,5 +144,6 @@ SITUATIONS = {
         Situation("g", "Prometheus frozen in mid-streak, breach over meanwhile", frozen_prometheus, due=()),
         Situation("h", "disk full for 25 s", full_disk, needs=Needs(disk=True)),
         Situation("i", "two runners started", two_runners),
+        Situation("j", "as (a), the step and all other processes killed too", all_killed, due=STEPS[:1]),
     )
 }

@@ -27,7 +27,7 @@ class Row:
 HEAD = """\
 # Kill matrix
 
-The same nine situations for rollbackd and for what people use, with real processes: a service whose
+The same situations for rollbackd and for what people use, with real processes: a service whose
 metric a real Prometheus scrapes each second, a rollback of three steps (drain, revert, restore), a pager.
 One judge reads every cell off the marks the steps left: `make matrix`. A cell that is as it should be is
 **ok**: every step at most once, never two at a time, none lost, nothing done on stale facts, nothing left
@@ -45,10 +45,10 @@ notified again is so every 5 s, against a step of 20 s. In (d) the minute is a m
 when a runner is killed, what its unit's `KillMode` says is done to the rest of its processes.
 
 Situations (d) and (g) want no step at all, and owe no page: rollbackd rings nobody for a breach that came
-and went while it was down, the Alertmanager rows page for the breach itself. In (e) and (f) the steps
-after the bad one must not run. In (h) the peer's state and TMPDIR are 16 MB of their own, and what is
-freed is taken at once; rollbackd pages, starts nothing it cannot record, and begins once there is room
-and a fresh window still breaches.
+and went while it was down, the Alertmanager rows page for the breach itself. In (e), (f) and (j) the
+steps after the bad one must not run; whether a killed step did its work nobody knows. In (h) the peer's
+state and TMPDIR are 16 MB of their own, and what is freed is taken at once; rollbackd pages, starts
+nothing it cannot record, and begins once there is room and a fresh window still breaches.
 """
 
 

@@ -260,6 +260,21 @@ def pids() -> list[int]:
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and int(entry) != os.getpid()]
 
 
+def below(pid: int) -> list[int]:
+    """Its children, and theirs."""
+    listings = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(child) for listing in listings for child in _read(listing).split()]
+    return [each for child in children for each in (child, *below(child))]
+
+
+def _read(path: Path) -> str:
+    """Empty where the process is gone."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
 def told_of(pid: int) -> bytes:
     """Its command line and first environment; nothing of one that is gone."""
     found = b""

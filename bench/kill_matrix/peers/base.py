@@ -14,7 +14,7 @@ from pathlib import Path
 
 from judge import STEPS
 from tests.servers import wait_for
-from world import Cell, environment
+from world import Cell, below, environment
 
 # One at a time, each step bounded, people told if it does not get to its end.
 ROLLBACK = """\
@@ -83,14 +83,18 @@ class Unit:
             raise AssertionError(f"{self.name} ended: {self.log.read_text(errors='replace')[-1500:]}")
         return True
 
-    def kill(self) -> None:
+    def kill(self, mode: str | None = None) -> None:
+        """As its unit says, or as `mode` does."""
+        mode = mode or self.kill_mode
         assert self.process is not None, f"{self.name} does not run"
+        rest = set(self.cell.belonging()) | set(below(self.process.pid))  # before they are orphans
         self.process.kill()
         self.process.wait()
+        rest.discard(self.process.pid)
         self.process = None
-        if self.kill_mode != "process":
-            number = {"control-group": signal.SIGTERM, "mixed": signal.SIGKILL}[self.kill_mode]
-            for pid in self.cell.belonging():
+        if mode != "process":
+            number = {"control-group": signal.SIGTERM, "mixed": signal.SIGKILL}[mode]
+            for pid in rest:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
 
@@ -111,6 +115,7 @@ class Peer:
     key: str
     title: str
     note: str  # how it is configured
+    runner: Unit
     output = ""  # what its script does with its own
 
     def __init__(self, cell: Cell) -> None:
@@ -133,8 +138,8 @@ class Peer:
     def start_runner(self) -> None:
         raise NotImplementedError
 
-    def kill_runner(self) -> None:
-        raise NotImplementedError
+    def kill_runner(self, mode: str | None = None) -> None:
+        self.runner.kill(mode)
 
     def start_alerting(self) -> None:
         self.start_runner()
@@ -144,10 +149,10 @@ class Peer:
 
     def second(self) -> Unit:
         """The runner once more, by the same command."""
-        raise NotImplementedError
+        return Unit(self.cell, "second", self.runner.argv, "process", self.runner.env, self.runner.folder)
 
     def stop(self) -> None:
-        raise NotImplementedError
+        self.runner.stop()
 
     # For those below
 

@@ -111,12 +111,3 @@ class Icinga(Peer):
         """How often it has come to run its checks: it says so in its log."""
         log = self.runner.log
         return log.read_text(errors="replace").count("Activated all objects") if log.exists() else 0
-
-    def kill_runner(self) -> None:
-        self.runner.kill()
-
-    def second(self) -> Unit:
-        return Unit(self.cell, "second", self.runner.argv, "process", self.runner.env)
-
-    def stop(self) -> None:
-        self.runner.stop()

@@ -62,12 +62,3 @@ class Monit(Peer):
 
     def start_runner(self) -> None:
         self.runner.start(lambda: listens(self.port))
-
-    def kill_runner(self) -> None:
-        self.runner.kill()
-
-    def second(self) -> Unit:
-        return Unit(self.cell, "second", self.runner.argv, "process")
-
-    def stop(self) -> None:
-        self.runner.stop()

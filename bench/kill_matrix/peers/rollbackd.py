@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from judge import STEPS
-from world import ECHO, Cell
+from world import ECHO, MARKER, Cell
 
 import rollbackd
 from peers.base import Peer, Unit, absent
@@ -79,6 +79,7 @@ class Rollbackd(Peer):
             "level": 3,
             "services": ["api"],
             "summary": "the service back to its previous version",
+            "env": {MARKER: str(self.cell.folder)},
             "phases": [{"phase": "all", "estimate": "10s", "steps": steps}],
             "verification": [{"check": "well", "expr": "max(bad)", "pass": "== 0"}],
             "verify_windows": 2,
@@ -102,15 +103,6 @@ class Rollbackd(Peer):
             return answer.status, answer.read().decode()
         finally:
             connection.close()
-
-    def kill_runner(self) -> None:
-        self.runner.kill()
-
-    def second(self) -> Unit:
-        return Unit(self.cell, "second", self.runner.argv, "process")
-
-    def stop(self) -> None:
-        self.runner.stop()
 
 
 JUDGED = 'rollbackd_windows_evaluated_total{group="api",verdict="ok"}'

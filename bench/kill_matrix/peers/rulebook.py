@@ -125,17 +125,11 @@ class Rulebook(Peer):
     def start_runner(self) -> None:
         self.runner.start(lambda: listens(self.port))
 
-    def kill_runner(self) -> None:
-        self.runner.kill()
-
     def start_alerting(self) -> None:
         self.alerting.start()
 
     def kill_alerting(self) -> None:
         self.alerting.unit.kill()
-
-    def second(self) -> Unit:
-        return Unit(self.cell, "second", self.runner.argv, "process", self.runner.env, self.runner.folder)
 
     def stop(self) -> None:
         self.alerting.unit.stop()
