@@ -68,7 +68,8 @@ class Icinga(Peer):
         "A service checked each second with `max_check_attempts = 3` by a plugin that asks Prometheus for "
         "`bad > 0.5`; an event handler that runs the hardened script of the Alertmanager row at `CRITICAL "
         "HARD` only, with `timeout = 10m` (60s unless said); a notification to the pager, `interval = 30m` "
-        "as shipped. icinga2.service has `KillMode=mixed`."
+        "as shipped. icinga2.service has `KillMode=mixed`. (g) is a race, between the first check after the "
+        "thaw and the first scrape: it has gone either way."
     )
 
     def __init__(self, cell: Cell) -> None:
