@@ -202,6 +202,15 @@ def test_where_nothing_is_found_it_looks_elsewhere_and_then_rarely() -> None:
     assert all(gap > 60 * SECOND - INTERVAL for gap in gaps[EAGERLY:])
 
 
+def test_what_was_asked_before_the_windows_moved_says_nothing() -> None:
+    learner = Learner(made.group(), None, START)
+    ask = learner.ask(START, 0)
+    assert ask is not None
+    learner.follow(Alignment(INTERVAL, 3_025, START, 1))
+    learner.observe(Observation(ask.at, scraped(INTERVAL, 3_000)(ask.at)))
+    assert learner.seen == []
+
+
 def test_a_clock_that_is_put_right_is_no_reason_to_stop_asking() -> None:
     """Fault 17."""
     learner = Learner(made.group(), None, START)

@@ -101,12 +101,20 @@ def test_not_while_a_streak_counts_on_the_windows() -> None:
 
 
 def test_not_while_a_life_counts_on_them() -> None:
-    one = story(action="ask", windows=1)
-    one.tape(made.trigger(), "B")
-    one.run(START + 5 * MINUTE)
-    assert one.state_of("api-1") in ("waiting_approval", "stood_down")
-    opened, ended = one.of(e.LifeOpened)[0], one.of(e.LifeEnded)
-    assert all(not opened.at < event.at < (ended[0].at if ended else one.now) for event in learned(one))
+    """Its proof is thirty windows of `ok` in a row: no streak, and yet they count (S3)."""
+    one = Story(
+        made.config(
+            made.trigger(auto_align=True, windows=1),
+            plans=(made.plan(verify_windows=30),),
+            groups=(made.group(),),
+        )
+    )
+    one.world.scrapes = scraped(INTERVAL, PHASE, TOOK)
+    one.world.readings["errors"] = lambda _: {"": "0" if "revert" in one.world.machine.done else "2"}
+    one.run_to_state("api-1", "verified")
+    assert learned(one) == []
+    assert one.of(e.LifeEnded)[0].at - START > 30 * INTERVAL
+    learn(one)
 
 
 def test_a_restart_keeps_it_and_asks_the_same_windows() -> None:
@@ -122,13 +130,18 @@ def test_a_restart_keeps_it_and_asks_the_same_windows() -> None:
     assert len(learned(one)) == 1
 
 
-def test_a_restart_just_after_the_change_overlaps_nothing() -> None:
+@pytest.mark.parametrize("after", [0, 5, 25])
+def test_a_restart_after_the_change_asks_for_nothing_before_it(after: int) -> None:
+    """`after`: tenths of a window. What ended since, or what a streak could reach, was judged otherwise."""
     one = story()
     event = learn(one)
+    one.run(span=after * INTERVAL // 10)
     one.restart(down=10)
-    since = len(one.judged)
+    asked = len(one.world.asked)
     one.run(span=3 * INTERVAL)
-    assert one.judged[since].end - INTERVAL >= event.since
+    ends = [end for _, ask in one.world.asked[asked:] for end in ask.ends]
+    assert min(ends) - INTERVAL >= event.since
+    assert {end % INTERVAL for end in ends} == {ALIGN}
 
 
 def test_a_reload_that_says_where_windows_end_forgets_it() -> None:
