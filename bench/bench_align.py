@@ -86,7 +86,8 @@ class Scene:
         query = {"query": f'bad{{n="{plan.removeprefix("plan")}"}}[{(WINDOWS + 9) * self.seconds}s]'}
         (series,) = fetch(f"{self.prometheus.url}/api/v1/query", query)["data"]["result"]
         samples = [(float(at), float(value)) for at, value in series["values"]]
-        return [at for at, value in samples if value == 1][WINDOWS - 1]
+        well = max(at for at, value in samples if value == 0)  # older breaches are another round's
+        return [at for at, _ in samples if at > well][WINDOWS - 1]
 
 
 def run(rounds: int) -> None:
