@@ -213,7 +213,8 @@ def _resume(turn: Turn, verb: s.Resume) -> str:
             comment=verb.comment,
         )
     )
-    resolve_matter(turn, f"life/{life.id}", f"resumed by {turn.actor}")
+    if life.state != "waiting_approval":  # the question is still open, and whoever was asked still rings
+        resolve_matter(turn, f"life/{life.id}", f"resumed by {turn.actor}")
     return f"{life.id} goes on"
 
 

@@ -293,6 +293,8 @@ class Windows(Noun):
             over = life.wait_over
             if over is None or life.held is not None or not life.automatic or life.ended is not None:
                 continue
+            if life.state == "waiting_approval":
+                continue  # for a person, not for a window
             key, trigger = (name, subject), life.triggers.get(name)
             known = trigger is not None and trigger == self.book.triggers.get(name)
             present = key in life.firings and key not in life.left
