@@ -174,6 +174,18 @@ def test_a_subject_that_goes_while_its_siblings_answer_retires_quietly() -> None
     assert one.state.matters == {}
 
 
+def test_a_matter_that_has_another_cause_rings_under_another_key() -> None:
+    """And what was told before is told to be over (E2)."""
+    one = Story(made.config())
+    one.tape(one.config.triggers[0], "_" * 60 + "U" * 60)
+    one.run(span=30 * MINUTE)
+    pages = [page for _, page in one.world.pages if page.alert == "RollbackdBlind"]
+    rang = {(page.dedup, page.title) for page in pages if page.status == "firing" and page.receiver == "sre"}
+    assert len(rang) == len({dedup for dedup, _ in rang}) >= 2
+    over = [page.dedup for page in pages if page.status == "resolved" and page.receiver == "sre"]
+    assert set(over) == {dedup for dedup, _ in rang}
+
+
 def test_targets_scraped_less_often_than_the_interval_are_blind_at_once() -> None:
     condition = Condition("errors", Limit(">", 1.0), coverage=("newest",))
     one = Story(made.config(made.trigger(condition=condition)))

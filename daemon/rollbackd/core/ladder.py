@@ -181,7 +181,8 @@ def _promise(turn: Turn, matter: Matter, index: int) -> None:
     title = matter.title if not rung.title else f"{matter.title} · {rung.title}"
     text = matter.text if not rung.instructions else f"{matter.text}\n\n{rung.instructions}"
     # A new cause must ring, where the same key would only append to what was told before (E2).
-    page = f"{matter.key}/{matter.cause}/{index}" if matter.kind == "life" else f"{matter.key}/{index}"
+    cause = matter.cause if matter.kind == "life" else str(matter.changes) if matter.changes else ""
+    page = "/".join(part for part in (matter.key, cause, str(index)) if part)
     turn.emit(
         e.PagePromised(
             at=turn.now,

@@ -372,6 +372,7 @@ class Matter(Struct, frozen=True):
     life: str | None = None
     plan: str | None = None
     trigger: str | None = None
+    changes: int = 0  # how often its cause has changed
     rung: int = 0  # the next rung to reach
     last_paged: tuple[Ms, ...] = ()  # for each rung; 0: passed over, still to be reached
     acked: Acked | None = None

@@ -48,6 +48,7 @@ def _matter(state: State, event: e.MatterChanged | e.RungReached | e.MatterAcked
                 title=event.title,
                 text=event.text,
                 opened=event.at,
+                changes=matter.changes + 1,
                 rung=0,
                 last_paged=(),
                 acked=None,
