@@ -10,10 +10,12 @@ synchronous and runs outside the event loop, so that any test can use it.
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -49,6 +51,38 @@ def fetch(url: str, data: Mapping[str, str] | None = None, timeout: float = 5.0)
         return json.load(response)
 
 
+class _Unix(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def ask(
+    path: Path, method: str, target: str, body: Mapping[str, Any] | None, revision: int | None = None
+) -> tuple[int, Any]:
+    """What a daemon says on its socket: the status and the document, else the text. OSError,
+    http.client.HTTPException: it is not there, or died meanwhile."""
+    connection = _Unix(path, 10)
+    headers = {"Content-Type": "application/json"}
+    if revision is not None:
+        headers["If-Match"] = f'"{revision}"'
+    try:
+        connection.request(method, target, json.dumps(body) if body is not None else None, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+    finally:
+        connection.close()
+    try:
+        return answer.status, json.loads(content)
+    except ValueError:
+        return answer.status, content.decode()
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
@@ -58,7 +92,7 @@ class _Server(ThreadingHTTPServer):
 
 
 @dataclass
-class _Threaded:
+class Threaded:
     """An HTTP server on a thread, answering through `respond`."""
 
     _server: _Server | None = field(default=None, init=False, repr=False)
@@ -105,7 +139,7 @@ def _label(name: str, value: str) -> str:
     return f'{name}="{escaped}"'
 
 
-class Exporter(_Threaded):
+class Exporter(Threaded):
     """Something to scrape. The test sets the series; a scrape sees one consistent set of them."""
 
     def __init__(self) -> None:
@@ -174,7 +208,7 @@ class Reply:
     after: float = 0.0
 
 
-class Recorder(_Threaded):
+class Recorder(Threaded):
     """A web server that keeps what it was sent and answers from a script; the last reply repeats."""
 
     def __init__(self, *replies: Reply) -> None:

@@ -6,11 +6,8 @@ has left its mark. Every step appends a line to `ran`, so that a second start sh
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -20,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from tests.servers import Exporter, Prometheus, Recorder, wait_for
+from tests.servers import Exporter, Prometheus, Recorder, ask, wait_for
 
 SCRIPT = """\
 #!/bin/sh
@@ -224,18 +221,7 @@ class Rig:
         return self._request("POST", path, body)
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, Any]:
-        connection = _Unix(str(self.state_dir / "rollbackd.sock"))
-        try:
-            headers = {"Content-Type": "application/json"}
-            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-            answer = connection.getresponse()
-            content = answer.read()
-        finally:
-            connection.close()
-        try:
-            return answer.status, json.loads(content)
-        except ValueError:
-            return answer.status, content.decode()
+        return ask(self.state_dir / "rollbackd.sock", method, path, body)
 
     def lives(self) -> list[dict[str, Any]]:
         lives: list[dict[str, Any]] = self.get("/api/v1/rollbacks")[1]["data"]
@@ -292,14 +278,3 @@ class Rig:
 
     def titles(self) -> list[str]:
         return [page["title"] for page in self.pages()]
-
-
-class _Unix(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=10)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
