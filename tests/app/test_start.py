@@ -101,6 +101,14 @@ def test_10_a_full_disk_is_given_the_reserve_once(
     assert not state_dir.reserved
 
 
+def test_10_a_full_disk_is_no_configuration_to_give_up_on(
+    state_dir: StateDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "store_plans", _full_disk(state_dir, lambda: False))
+    with pytest.raises(app.NoRoom, match="No space left"):
+        app._run(Path("rollbackd.yml"), None, Loaded(Config("hash", "test"), SETTINGS, {}), "", state_dir)
+
+
 def test_the_last_good_settings_are_kept_whole_or_not_at_all(tmp_path: Path) -> None:
     lastgood.save(tmp_path, SETTINGS)
     large = lastgood.WorldSettings(

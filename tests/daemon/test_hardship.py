@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.rig import Rig
+from tests.disks import NoDisk, fill, small_disk
 from tests.servers import wait_for
 
 from rollbackd.app import watchdog
@@ -31,32 +31,12 @@ from rollbackd.world.clock import Clock
 def small(tmp_path: Path) -> Iterator[Rig]:
     """The state directory on a disk of 24 MB."""
     with Rig(tmp_path) as rig:
-        rig.state_dir.mkdir(mode=0o700)
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(rig.state_dir)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if mounted.returncode:
-            pytest.skip(f"this machine lets nobody mount: {mounted.stderr.strip()}")
         try:
-            yield rig
-        finally:
-            rig.kill()
-            subprocess.run(["umount", "--lazy", str(rig.state_dir)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    ballast = folder / "ballast"
-    with ballast.open("ab", buffering=0) as file:
-        for size in (1 << 20, 4096, 1):
-            try:
-                while file.write(bytes(size)):
-                    pass
-            except OSError:
-                continue
-    return ballast
+            with small_disk(rig.state_dir, megabytes=24):
+                yield rig
+                rig.kill()
+        except NoDisk as error:
+            pytest.skip(str(error))
 
 
 def test_a_full_disk_stops_effects_pages_and_goes_on(small: Rig) -> None:
@@ -75,6 +55,15 @@ def test_a_full_disk_stops_effects_pages_and_goes_on(small: Rig) -> None:
     ballast.unlink()
     small.wait_state("api-1", "verified")
     assert small.done() == ["drain", "revert", "restore"]
+
+
+def test_a_start_on_a_full_disk_is_tried_again(small: Rig) -> None:
+    """Fault 10: not the status that tells systemd to give up, wherever in the start the disk is full."""
+    ballast = fill(small.state_dir)
+    done = small.cli("run", "--config", str(small.folder / "rollbackd.yml"), ok=False)
+    assert (done.returncode, "make room" in done.stderr) == (1, True), done.stderr
+    ballast.unlink()
+    small.start()
 
 
 def kinds(rig: Rig) -> list[str]:

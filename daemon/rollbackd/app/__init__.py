@@ -14,7 +14,7 @@ from rollbackd.app import lastgood, logs, restore
 from rollbackd.app.files import FilesRefused, Loaded, ReaderFailed, Reading
 from rollbackd.core.record import JournalBroken, JournalFull
 from rollbackd.journal.files import NO_ROOM
-from rollbackd.journal.statedir import StateDir, StateDirError
+from rollbackd.journal.statedir import StateDir, StateDirError, StateDirFull
 from rollbackd.world.planstore import PlanFolderRefused
 
 if TYPE_CHECKING:
@@ -30,9 +30,13 @@ class CannotStart(Exception):
     """Why, and what to do."""
 
 
+class NoRoom(Exception):
+    """The disk is full: what to do. Starting again will do once there is room (fault 10)."""
+
+
 def run(files: Path, max_action: Action | None = None) -> int:
-    """Run until told to stop. 0: stopped; 1: the journal failed, or nobody could read the files; 78: the
-    configuration is unusable."""
+    """Run until told to stop. 0: stopped; 1: the journal failed, the disk is full, or nobody could read the
+    files; 78: the configuration is unusable, and starting again will not mend it."""
     logs.configure()
     reading = Reading(files)
     import rollbackd.app.daemon  # noqa: F401  # all that the daemon needs is imported while the files are read
@@ -40,7 +44,7 @@ def run(files: Path, max_action: Action | None = None) -> int:
     try:
         loaded, problem = _loaded(reading)
         state_dir = StateDir.open(reading.state_dir)
-    except ReaderFailed as error:
+    except (ReaderFailed, StateDirFull) as error:
         print(f"rollbackd: {error}", file=sys.stderr)
         return 1
     except (CannotStart, StateDirError) as error:
@@ -51,7 +55,7 @@ def run(files: Path, max_action: Action | None = None) -> int:
     except CannotStart as error:
         print(f"rollbackd: {error}", file=sys.stderr)
         return UNUSABLE
-    except (JournalBroken, JournalFull) as error:
+    except (JournalBroken, JournalFull, NoRoom) as error:
         print(f"rollbackd: {error}", file=sys.stderr)
         return 1
     finally:
@@ -88,16 +92,19 @@ def _run(
             instance = loaded.core.instance if loaded is not None else ""
             halt.tell_of_a_start(state_dir, known, instance, str(broken))
         raise
-    settings = None
+    settings, full = None, False
     if loaded is not None:
         try:
             settings = _keep(loaded, state_dir)
         except (PlanFolderRefused, OSError) as error:
+            full = isinstance(error, OSError) and error.errno in NO_ROOM
             loaded, problem = None, f"{error}; mend it and start again"
             print(f"rollbackd: {problem}", file=sys.stderr)
     if settings is None:
         settings = lastgood.load(state_dir.path)
         if settings is None or not restored.state.lives:
+            if full:
+                raise NoRoom(problem)
             why = problem or "it cannot be read"
             raise CannotStart(f"the configuration cannot be used, and no rollback is open to finish: {why}")
 

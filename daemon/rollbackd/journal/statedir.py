@@ -21,6 +21,10 @@ class StateDirError(Exception):
     """It cannot be used; the message says why and what to do."""
 
 
+class StateDirFull(StateDirError):
+    """There is no room in it now: once there is, the same start succeeds (fault 10)."""
+
+
 class StateDirLocked(StateDirError):
     """Another daemon has it (fault 9)."""
 
@@ -58,18 +62,18 @@ class StateDir:
         """Create it where it is missing (0700), lock it, and set the reserve aside if there is room.
 
         `machine`: the machine's id, where it is not that of /etc/machine-id. StateDirLocked,
-        StateDirError.
+        StateDirFull, StateDirError.
         """
         try:
             _create(path)
             lock = _acquire(path)
         except OSError as error:
-            raise StateDirError(f"{path}: {error.strerror}; name a directory it may write to") from error
+            raise _refused(path, error, "name a directory it may write to") from error
         try:
             return cls(path, lock, reserve, _machine() if machine is None else machine)
         except OSError as error:
             os.close(lock)
-            raise StateDirError(f"{path}: {error.strerror}; make room or mend the disk") from error
+            raise _refused(path, error, "make room or mend the disk") from error
         except BaseException:
             os.close(lock)
             raise
@@ -153,6 +157,12 @@ def read_uuid(path: Path) -> str:
         return str(UUID((path / "uuid").read_text("ascii").strip()))
     except (OSError, ValueError) as error:
         raise StateDirError(f"{path / 'uuid'}: {error}; restore it from the backup of the journal") from error
+
+
+def _refused(path: Path, error: OSError, remedy: str) -> StateDirError:
+    if error.errno in files.NO_ROOM:
+        return StateDirFull(f"{path}: {error.strerror}; make room")
+    return StateDirError(f"{path}: {error.strerror}; {remedy}")
 
 
 def _create(path: Path) -> None:
