@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format soak matrix bench lock clean
+.PHONY: demo test lint format soak kill hardship matrix bench lock clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -18,6 +18,17 @@ test: $(READY)
 	@.ci/servers prometheus prometheus-alertmanager systemd
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+KILLS ?= 1000
+MINUTES ?= 10
+# A campaign prints its seed; SEED=… draws the same faults again.
+SEED_OPTION = $(if $(SEED),--seed $(SEED))
+
+kill: $(READY)
+	$(BIN)/python -m tests.campaign kill --kills $(KILLS) --minutes 30 $(SEED_OPTION)
+
+hardship: $(READY)
+	$(BIN)/python -m tests.campaign hardship --minutes $(MINUTES) $(SEED_OPTION)
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import random
 import signal
-from contextlib import suppress
 from pathlib import Path
 
-import pytest
 from tests.daemon.rig import Rig
 from tests.servers import wait_for
-
-STEPS = ("drain", "revert", "restore")
 
 
 def once_each(rig: Rig) -> None:
@@ -32,57 +26,6 @@ def test_sigkill_in_the_middle_of_a_step(rig: Rig) -> None:
     rig.start(ready=False)
     rig.wait_state("api-1", "verified")
     once_each(rig)
-
-
-KILLS = 15
-
-
-@pytest.mark.parametrize("seed", range(7))
-def test_sigkill_at_random_moments(rig: Rig, seed: int) -> None:
-    """Fault 1, X3, I3: the daemon, its helper or a wrapper, however often: no step starts twice, none is
-    lost, and the life ends verified, or parked with people told."""
-    chance = random.Random(seed)
-    steps = [{"step": name, "run": ["./step.sh"], "timeout": "20s"} for name in STEPS]
-    rig.write(phases=[{"phase": "all", "estimate": "1s", "steps": steps}])
-    for step in STEPS:
-        rig.slow(step, 0.7)
-    rig.start()
-    rig.begin_rollout()
-    rig.break_canary()
-    wait_for(lambda: rig.lives() != [], 30)
-    for _ in range(KILLS):
-        rig.windows(chance.uniform(0.0, 0.9))
-        victim = chance.choice(["daemon", "daemon", "daemon", "helper", "wrapper"])
-        if victim == "daemon" or not kill_below(rig, victim):
-            rig.kill()
-            rig.start(ready=False)
-    if rig.wait_state("api-1", "verified", "parked") == "verified":
-        assert rig.done() == list(STEPS)
-    else:
-        wait_for(lambda: any("in doubt" in title for title in rig.titles()), what="the page")
-    assert rig.ran() == [f"{step} 1" for step in STEPS][: len(rig.ran())]
-
-
-def kill_below(rig: Rig, victim: str) -> bool:
-    """SIGKILL the daemon's helper, or one of its wrappers; False where there is none at the moment."""
-    assert rig.daemon is not None
-    found = children(rig.daemon.pid)
-    if victim == "wrapper":
-        found = [wrapper for helper in found for wrapper in children(helper)]
-    for pid in found[:1]:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    return bool(found)
-
-
-def children(parent: int) -> list[int]:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[1]) == parent:
-                found.append(int(stat.parent.name))
-    return sorted(found)
 
 
 def test_sigterm_leaves_the_step_running(rig: Rig) -> None:
