@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format soak kill hardship matrix bench lock clean
+.PHONY: demo test lint format soak kill hardship systemd matrix bench lock clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -29,6 +29,10 @@ kill: $(READY)
 
 hardship: $(READY)
 	$(BIN)/python -m tests.campaign hardship --minutes $(MINUTES) $(SEED_OPTION)
+
+systemd: $(READY)
+	@.ci/servers systemd
+	$(BIN)/pytest tests/systemd
 
 lint: $(READY)
 	$(BIN)/ruff check
