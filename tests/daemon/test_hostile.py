@@ -8,8 +8,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.campaign.lane import children
 from tests.daemon.rig import Rig
-from tests.daemon.test_kill import children, once_each
+from tests.daemon.test_kill import once_each
 from tests.daemon.test_prometheus_hostile import peak
 from tests.servers import Recorder, Reply, wait_for
 

@@ -97,7 +97,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.crashed = None
 
     def suspend(self, until: Ms) -> None:
-        """The daemon's process does not run until then; the world goes on (faults 3, 18)."""
+        """The daemon's process does not run until then; the world goes on (fault 18)."""
         self._asleep_until = until
 
     def run(self, until: Callable[[], bool]) -> None:

@@ -133,9 +133,9 @@ class Ladder(Noun):
 
     def settle(self, at: Ms) -> None:
         book = self.book
-        for life in book.lives.values():
-            asked = life.state != "waiting_approval" or life.ended is not None
-            book.demand("E1", asked or f"life/{life.id}" in self.matters, life.id, "waits, and asks nobody")
+        for one in book.lives.values():
+            waits = one.state == "waiting_approval" and one.ended is None
+            book.demand("E1", not waits or f"life/{one.id}" in self.matters, one.id, "waits, and asks nobody")
         if self._reached is not None:
             book.demand("E1", False, self._reached, "is reached, and pages nobody")
         if self._must or self._must_not:
