@@ -27,8 +27,12 @@ def write(
     plans: Sequence[str],
     script: str = "#!/bin/sh\n",
     env: Mapping[str, str] | None = None,
+    *,
+    hook: str = "http://127.0.0.1:9/hook",
+    plan: Mapping[str, Any] | None = None,
 ) -> Path:
-    """A configuration with these groups of triggers; every plan has one step, the script."""
+    """A configuration with these groups of triggers; every plan has one step, the script. Who is paged
+    answers at `hook`; `plan` adds to each plan, or changes it."""
     settings = {
         "version": "rollbackd/v1",
         "instance": "bench",
@@ -38,17 +42,17 @@ def write(
         "state_dir": str(folder / "state"),
         "web": {"listen": "127.0.0.1:0"},
         "limits": {"rollbacks_per_hour": 1000, "per_service_per_hour": 1000, "brake": 1000},
-        "receivers": [{"name": "hook", "webhook": {"url": "http://127.0.0.1:9/hook"}}],
+        "receivers": [{"name": "hook", "webhook": {"url": hook}}],
     }
     (folder / "rollbackd.yml").write_text(json.dumps(settings))
     document = {"version": "rollbackd/v1", "groups": list(groups)}
     (folder / "triggers.yml").write_text(yaml.safe_dump(document))
     for name in plans:
-        plan = folder / "plans" / name
-        plan.mkdir(parents=True, exist_ok=True)
-        (plan / "step.sh").write_text(script)
-        (plan / "step.sh").chmod(0o755)
-        (plan / "plan.yml").write_text(json.dumps(_plan(name, env or {})))
+        place = folder / "plans" / name
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "step.sh").write_text(script)
+        (place / "step.sh").chmod(0o755)
+        (place / "plan.yml").write_text(json.dumps({**_plan(name, env or {}), **(plan or {})}))
     return folder / "rollbackd.yml"
 
 
