@@ -30,6 +30,7 @@ from typing import Any
 
 import peers
 from exporter import Exporter
+from picture import line_chart
 from rig import Daemon, busy, figure, p99, running, show, trigger, write
 
 from rollbackd.core import events as e
@@ -38,7 +39,7 @@ from rollbackd.journal.sqlite import SqliteJournal
 from rollbackd.journal.statedir import read_uuid
 
 TARGETS, RULE_GROUPS, FLAPPING, BAD = 10, 20, 20, 3
-OURS, ALONE, SHIPPED = "rollbackd", "rules + Alertmanager", "rules + Alertmanager, as shipped"
+OURS, ALONE, SHIPPED = "rollbackd", "rules + Alertmanager", "… as shipped"
 ROUTES = {
     ALONE: {"group_by": ["..."], "group_wait": "0s"},
     SHIPPED: {"group_by": ["alertname", "cluster", "service"], "group_wait": "30s", "group_interval": "5m"},
@@ -342,7 +343,7 @@ def _moment(text: str) -> float:
 
 
 def report(bench: Bench, found: Found) -> dict[str, list[float]]:
-    """Prints one run; the lags of each contender (ms)."""
+    """Print one run; the lags of each contender (ms)."""
     print(
         f"scrape and evaluation each {bench.scrape} s: {bench.cohorts} cohorts, {BAD} bad samples, "
         f"{RULE_GROUPS} rule groups, {TARGETS} targets, align {bench.align}"
@@ -430,16 +431,20 @@ def _report_judgement(bench: Bench, found: Found) -> None:
         early = sum(ran[name][0] < found.decisive(name) for name in found.began if name in ran)
         twice = sum(len(times) > 1 for times in ran.values())
         print(f"  {contender}: false fires {false}, before the decisive sample {early}, run twice {twice}")
-    early = late = partial = 0
+    early = late = missed = partial = 0
+    interval = bench.scrape * 1000
     for name, firing in found.firings.items():
         if name not in found.began:
             continue
-        early += firing.end < found.decisive(name)
-        late += firing.end - found.decisive(name) >= bench.scrape * 1000
-        partial += not _covered(found.samples[name], firing, bench.scrape * 1000)
+        after = firing.end - found.decisive(name)
+        early += after < 0
+        missed += interval / 2 < after < interval
+        late += after >= interval
+        partial += not _covered(found.samples[name], firing, interval)
     figure("rollbackd: windows judged early", early, "", "0")
     figure("rollbackd: windows judged on partial coverage", partial, "", "0")
     figure("rollbackd: fired a window or more late", late, "", "0")
+    figure("rollbackd: scraped just after the window ended", missed, "")
     lost = sum(
         count
         for name, count in found.metrics.items()
@@ -457,6 +462,29 @@ def _covered(samples: Sequence[tuple[int, bool]], firing: Firing, interval: int)
     return True
 
 
+def picture(lags: Mapping[int, Mapping[str, Sequence[float]]]) -> None:
+    """How many of the scripts had run how long after the decisive sample."""
+    lines = {
+        f"{name}, {scrape} s": quantiles(each[name])
+        for name in (OURS, *ROUTES)
+        for scrape, each in lags.items()
+        if each[name] and (name != SHIPPED or scrape == max(lags))
+    }
+    line_chart(
+        Path(__file__).parent / "pictures/breach.svg",
+        "Decisive sample → script",
+        "ms behind the sample that decides",
+        "scripts that had run",
+        lines,
+        percent=True,
+    )
+
+
+def quantiles(values: Sequence[float]) -> list[tuple[float, float]]:
+    found = sorted(max(value, 0.1) for value in values)
+    return [(found[round(percent / 100 * (len(found) - 1))], percent) for percent in range(0, 101, 5)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scrape", default="1,5,15", help="intervals, in whole seconds")
@@ -466,10 +494,12 @@ def main() -> None:
     if absent := peers.missing():
         print(f"not run: {', '.join(absent)} is not installed (apt-get install {' '.join(absent)})")
         return
+    lags: dict[int, dict[str, list[float]]] = {}
     for scrape in map(int, options.scrape.split(",")):
         with tempfile.TemporaryDirectory() as place:
             bench = Bench(scrape, options.cohorts, options.align, Path(place))
-            report(bench, run(bench))
+            lags[scrape] = report(bench, run(bench))
+    picture(lags)
 
 
 if __name__ == "__main__":

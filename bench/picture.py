@@ -13,9 +13,9 @@ WIDTH, HEIGHT = 860, 460
 LEFT, RIGHT, TOP, BOTTOM = 78, 250, 48, 56  # margins; on the right stand the names of the lines
 APART = 18  # between two names
 
-_LIGHT = ("#1f5fbf", "#c2410c", "#15803d", "#9333ea", "#b91c6b", "#52525b")
-_DARK = ("#7ab7ff", "#ff9d5c", "#6ee7a0", "#d0a6ff", "#ff8fc7", "#b4b4bd")
-_DASHES = ("", "7 4", "2 4", "10 3 2 3", "1 3", "12 5")
+_LIGHT = ("#1f5fbf", "#c2410c", "#15803d", "#9333ea", "#b91c6b", "#52525b", "#0f766e")
+_DARK = ("#7ab7ff", "#ff9d5c", "#6ee7a0", "#d0a6ff", "#ff8fc7", "#b4b4bd", "#5eead4")
+_DASHES = ("", "7 4", "2 4", "10 3 2 3", "1 3", "12 5", "4 2")
 
 _STYLE = """\
   svg { color-scheme: light dark; font: 13px system-ui, sans-serif; }
@@ -27,12 +27,22 @@ _STYLE_DARK = (
 )
 
 
-def line_chart(path: Path, title: str, x_label: str, y_label: str, series: Mapping[str, Points]) -> None:
-    """Write the chart. Both axes are logarithmic, so every coordinate must be above 0."""
+def line_chart(
+    path: Path,
+    title: str,
+    x_label: str,
+    y_label: str,
+    series: Mapping[str, Points],
+    *,
+    percent: bool = False,
+) -> None:
+    """Write the chart. Both axes are logarithmic, so every coordinate must be above 0; with `percent` the
+    upright one is linear, from 0 to 100."""
     points = [point for line in series.values() for point in line]
-    if not points or min(map(min, points)) <= 0:
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    if not points or min(xs if percent else xs + ys) <= 0:
         raise ValueError("a logarithmic chart needs points, all of them above 0")
-    plane = _Plane([x for x, _ in points], [y for _, y in points])
+    plane = _Percent(xs, [1.0]) if percent else _Plane(xs, ys)
     parts = [*plane.grid(), *_texts(title, x_label, y_label), *_lines(plane, series)]
     body = "\n".join(parts)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,11 +72,32 @@ class _Plane:
             at = self.x(10.0**power)
             parts.append(f'<path class="grid" d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}" style="stroke-width:1"/>')
             parts.append(_text(at, HEIGHT - BOTTOM + 18, _number(power), "minor", "middle"))
-        for power in range(self._y[0], self._y[1] + 1):
-            at = self.y(10.0**power)
+        for value, name in self.y_marks():
+            at = self.y(value)
             parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" style="stroke-width:1"/>')
-            parts.append(_text(LEFT - 8, at + 4, _number(power), "minor", "end"))
+            parts.append(_text(LEFT - 8, at + 4, name, "minor", "end"))
         return parts
+
+    def leader(self, end: tuple[float, float], name: float) -> str:
+        """From a line's end to its name, at that height."""
+        way = f"M{end[0] + 6:.1f} {end[1]:.1f}L{WIDTH - RIGHT + 10} {name:.1f}H{WIDTH - RIGHT + 16}"
+        return f'd="{way}" style="stroke-width:1;opacity:.7"'
+
+    def y_marks(self) -> list[tuple[float, str]]:
+        return [(10.0**power, _number(power)) for power in range(self._y[0], self._y[1] + 1)]
+
+
+class _Percent(_Plane):
+    """Upright from 0 to 100, in even steps. All lines end at the top: each name has a piece of its own."""
+
+    def leader(self, end: tuple[float, float], name: float) -> str:
+        return f'd="M{WIDTH - RIGHT + 4} {name:.1f}H{WIDTH - RIGHT + 18}"'
+
+    def y(self, value: float) -> float:
+        return HEIGHT - BOTTOM - value / 100 * (HEIGHT - TOP - BOTTOM)
+
+    def y_marks(self) -> list[tuple[float, str]]:
+        return [(value, f"{value} %") for value in range(0, 101, 25)]
 
 
 def _decades(values: Sequence[float]) -> tuple[int, int]:
@@ -101,8 +132,7 @@ def _lines(plane: _Plane, series: Mapping[str, Points]) -> list[str]:
         parts.append(f'<path class="s{index}" d="M{way}" stroke-dasharray="{dash or "none"}"/>')
         parts += [f'<circle class="d{index}" cx="{x:.1f}" cy="{y:.1f}" r="3.6"/>' for x, y in places]
         at, right = names[name], WIDTH - RIGHT
-        leader = f'd="M{places[-1][0] + 6:.1f} {places[-1][1]:.1f}L{right + 10} {at:.1f}H{right + 16}"'
-        parts.append(f'<path class="s{index}" {leader} style="stroke-width:1;opacity:.7"/>')
+        parts.append(f'<path class="s{index}" {plane.leader(places[-1], at)}/>')
         parts.append(_text(right + 22, at + 4, name))
     return parts
 
