@@ -53,7 +53,8 @@ soak: $(READY)
 	$(BIN)/python -m rollbackd.sim crashes --seconds $(SECONDS)
 
 bench: $(READY)
-	@for bench in bench/bench_*.py; do echo "== $$bench"; $(BIN)/python "$$bench"; done
+	@.ci/servers --optional prometheus prometheus-alertmanager webhook
+	@$(BIN)/python bench/results.py
 
 # What is not to be had is not run, and the table says so.
 matrix: $(READY)
