@@ -413,6 +413,8 @@ def _report_parts(bench: Bench, found: Found) -> None:
     print("  of which")
     for name, values in parts.items():
         show(f"  {name}", values, "ms")
+    late = [off for name in bench.everyone[:TARGETS] for off in off_phase(bench, found.samples[name])]
+    show("  a scrape, off its target's own phase", late, "ms")
     figure("  decided after asking a window again", again, f"of {len(found.firings)}")
     appended = found.metrics["rollbackd_journal_append_seconds_sum"]
     figure(
@@ -421,6 +423,13 @@ def _report_parts(bench: Bench, found: Found) -> None:
         "ms",
     )
     figure("  the daemon's CPU", found.cpu * 100, f"% of a core ({len(bench.everyone)} triggers)")
+
+
+def off_phase(bench: Bench, samples: Sequence[tuple[int, bool]]) -> list[float]:
+    """How far each scrape began from where its target's usually do (ms)."""
+    first, interval = samples[0][0], bench.scrape * 1000
+    offsets = [(at - first + interval / 2) % interval for at, _ in samples]
+    return [abs(offset - median(offsets)) for offset in offsets]
 
 
 def _report_judgement(bench: Bench, found: Found) -> None:
