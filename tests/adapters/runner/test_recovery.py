@@ -175,6 +175,27 @@ async def test_half_a_directory_is_no_directory(stage: Stage) -> None:
     assert not draft.exists()
 
 
+def test_it_is_durable_before_it_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def synced(fd: int) -> None:
+        fsync(fd)
+        done.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name)
+
+    def renamed(source: str, target: str) -> None:
+        rename(source, target)
+        done.append("renamed")
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
+    attempt.create(str(tmp_path / "attempts" / LIFE), "0001-step", b"{}")
+    assert sorted(done[:3]) == [".0001-step.new", "attempts", "request.json"]
+    assert done[3:] == ["renamed", LIFE]
+    exit = tmp_path / "attempts" / LIFE / "0001-step" / "exit"
+    assert exit.stat().st_blocks * 512 >= attempt.EXIT_BYTES, "room for the outcome on a full disk"
+
+
 THIS_BOOT = attempt.boot_id()  # killed between the claim and the start
 CLAIMS = [
     json.dumps({"boot": THIS_BOOT, "pid": 1, "started": 1, "at": 0}).encode(),
