@@ -106,6 +106,7 @@ class Found:
     stamps: dict[str, dict[str, float]]  # cohort → event → when it was handed to the journal
     firings: dict[str, Firing]
     answers: dict[int, list[tuple[str, float, float]]]  # a window's end → query, began, answered
+    aligned: int  # groups
     cpu: float
     metrics: dict[str, float]
 
@@ -129,7 +130,7 @@ def run(bench: Bench) -> Found:
     ):
         main = configure(bench, url, exporter.address, phases(bench, url))
         with running(main) as daemon:
-            settle(bench, daemon)
+            aligned = settle(bench, daemon)
             exporter.begins = bench.begins(time.time() + 2)
             cpu, since = daemon.cpu(), time.monotonic()
             await_marks(bench, max(exporter.begins.values()))
@@ -145,6 +146,7 @@ def run(bench: Bench) -> Found:
         stamps=stamps,
         firings=firings,
         answers=query_log(bench.folder / "queries.log"),
+        aligned=aligned,
         cpu=share,
         metrics=metrics,
     )
@@ -230,7 +232,7 @@ def configure(bench: Bench, url: str, exporter: str, phase: Mapping[int, int]) -
             "interval": f"{bench.scrape}s",
             "align": align(target),
             "triggers": [
-                trigger(f"Bad-{name}", f'max(bad{{service="{name}"}})', name, windows=BAD)
+                trigger(f"Bad-{name}", f'max(bad{{target="{target}",service="{name}"}})', name, windows=BAD)
                 for name in bench.everyone
                 if bench.target(name) == target
             ],
@@ -265,21 +267,17 @@ def phases(bench: Bench, url: str) -> dict[int, int]:
     raise SystemExit("Prometheus has not scraped its targets")
 
 
-def settle(bench: Bench, daemon: Daemon) -> None:
-    """Until every group has judged windows, and more: the first one is not like the others (W13)."""
-    deadline = time.monotonic() + 60 + 8 * bench.scrape
-    while time.monotonic() < deadline:
-        judged = daemon.metric("rollbackd_windows_evaluated_total")
-        groups = {f"target{target}": 0.0 for target in range(TARGETS)}
-        for name, count in judged.items():
-            for group in groups:
-                if f'group="{group}"' in name and 'verdict="no_data"' not in name:
-                    groups[group] += count
-        each = len(bench.everyone) / TARGETS
-        if min(groups.values()) >= 3 * each:
-            return
+def settle(bench: Bench, daemon: Daemon) -> int:
+    """Until every group judges windows, and has learned where they end; how many have. One that has not
+    after sixteen windows is not waited for: it ends them at whole multiples of the interval."""
+    since = time.monotonic()
+    while (passed := time.monotonic() - since) < 20 + 16 * bench.scrape:
+        aligned = sum(daemon.metric("rollbackd_group_aligned").values())
+        if aligned == TARGETS or (bench.align != "auto" and passed > 5 + 4 * bench.scrape):
+            break
         time.sleep(0.2)
-    raise SystemExit(f"rollbackd judges nothing:\n{daemon.log()}")
+    time.sleep(2 * bench.scrape)  # the first windows that end there
+    return int(sum(daemon.metric("rollbackd_group_aligned").values()))
 
 
 def await_marks(bench: Bench, last: float) -> None:
@@ -415,6 +413,7 @@ def _report_parts(bench: Bench, found: Found) -> None:
         show(f"  {name}", values, "ms")
     late = [off for name in bench.everyone[:TARGETS] for off in off_phase(bench, found.samples[name])]
     show("  a scrape, off its target's own phase", late, "ms")
+    figure("  groups that had learned their alignment", found.aligned, f"of {TARGETS}")
     figure("  decided after asking a window again", again, f"of {len(found.firings)}")
     appended = found.metrics["rollbackd_journal_append_seconds_sum"]
     figure(
