@@ -175,7 +175,13 @@ async def test_half_a_directory_is_no_directory(stage: Stage) -> None:
     assert not draft.exists()
 
 
-def test_it_is_durable_before_it_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("killed_before", [False, True])
+def test_it_is_durable_before_it_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: bool
+) -> None:
+    """Also where a kill left the life's folder, and nobody knows whether its entry is on the disk."""
+    if killed_before:
+        (tmp_path / "attempts" / LIFE).mkdir(parents=True)
     done: list[str] = []
     fsync, rename = os.fsync, os.rename
 

@@ -17,8 +17,10 @@ import zlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any, Literal
 
+    Map = Callable[[Callable[[str], None], Iterable[str]], Iterator[None]]
     Outcome = Literal["exited", "timed_out", "stopped", "refused", "unstarted"]
 
 OUTPUT_BYTES = 256 * 1024
@@ -75,32 +77,31 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def create(life_folder: str, name: str, request: bytes) -> None:
+def create(life_folder: str, name: str, request: bytes, at_once: Map = map) -> None:
     """Make the attempt's directory durable: complete, or not there. One that exists is left alone.
 
-    OSError where it cannot be: then nothing can have been started from it.
+    `at_once` may work on several folders at a time. OSError where the directory cannot be: then nothing
+    can have been started from it.
     """
     final = os.path.join(life_folder, name)
     if os.path.isdir(final):
         return
-    new_life = not os.path.isdir(life_folder)
-    if new_life:
-        os.makedirs(life_folder, 0o700, exist_ok=True)
     draft = os.path.join(life_folder, f".{name}.new")
+    os.makedirs(life_folder, 0o700, exist_ok=True)
     _discard(draft)
     os.mkdir(draft, 0o700)
     fd = _write_new(draft, "request.json", request)
     try:
         _allocate_exit(draft)
         os.close(_write_new(draft, "lock", b""))
-        # All is made before anything is synced: a file system with a log then commits it at once, and the
-        # syncs after the first find nothing left to do.
+        # All is made before anything is synced, and then synced at once: a file system with a log commits
+        # it at once, too. The life's entry always: who made it may have been killed before its sync.
+        synced = at_once(sync_folder, (draft, os.path.dirname(life_folder)))
         os.fsync(fd)
+        for _ in synced:  # raises what went wrong
+            pass
     finally:
         os.close(fd)
-    sync_folder(draft)
-    if new_life:
-        sync_folder(os.path.dirname(life_folder))
     os.rename(draft, final)
     sync_folder(life_folder)
 

@@ -99,6 +99,7 @@ class Runner:
         self._helper = Helper(inherited)
         self._commands = Commands(self._helper, self._setting)
         self._disk = ThreadPoolExecutor(4, "runner-disk")
+        self._syncs = ThreadPoolExecutor(8, "runner-sync")  # waits for nothing but the disk
         self._attempts: dict[tuple[str, int], _Attempt] = {}
 
     async def __aenter__(self) -> Runner:
@@ -122,6 +123,7 @@ class Runner:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._helper.close()
         await asyncio.to_thread(self._disk.shutdown)
+        await asyncio.to_thread(self._syncs.shutdown)
 
     @property
     def helper_pid(self) -> int | None:
@@ -208,7 +210,7 @@ class Runner:
         tries = _Patience()
         while True:
             try:
-                await self._on_disk(attempt.create, str(folder), name, request)
+                await self._on_disk(attempt.create, str(folder), name, request, self._syncs.map)
                 return folder / name
             except OSError as error:
                 if tries.exhausted():
