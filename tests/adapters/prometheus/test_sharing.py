@@ -208,3 +208,22 @@ async def test_closing_answers_what_is_under_way() -> None:
         await source.close()
         assert isinstance((await asking).answers[0], Unreachable)
         assert isinstance((await source.ask(asks("up"))).answers[0], Unreachable)
+
+
+async def test_the_clock_is_read_ahead_of_the_windows_that_come_next() -> None:
+    """T2: so that they need not wait for it."""
+    again = asyncio.Event()
+
+    class Looks(Counted):
+        def clock_skew(self, seconds: float) -> None:
+            super().clock_skew(seconds)
+            if len(self.skews) == 2:
+                again.set()
+
+    async with Evil(GOOD) as evil, source_at(evil.url, observer=Looks()) as source, asyncio.timeout(20):
+        end = wall()
+        await asyncio.gather(
+            *(source.ask(asks("up", ends=(end,), watch=f"w{index}", interval=2_000)) for index in range(3))
+        )
+        await again.wait()
+        assert evil.asked == ["time()", "up", "time()"]

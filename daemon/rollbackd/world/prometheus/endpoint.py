@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from math import nan
 from typing import Final, Protocol
 
@@ -21,6 +22,9 @@ RESULTS: Final = ("success", "unreachable", "unusable")
 
 READING_AGE: Final[Ms] = 1_000
 """For how long Prometheus' clock is reckoned from one reading of it."""
+
+AHEAD: Final[Ms] = 500
+"""Moments expected in the same stretch of this length share one reading, made before it begins."""
 
 _KEPT_BYTES: Final = 32 * 1024 * 1024
 
@@ -144,6 +148,8 @@ class Endpoint:
         self._fetched: Shared[Query, _Fetched | Unreachable | Unusable] = Shared(_weight, _KEPT_BYTES)
         self._readings: Shared[str, Reading | Unreachable | Unusable] = Shared(lambda _: 0, 0)
         self._reading: Reading | None = None
+        self._expected: dict[int, asyncio.TimerHandle] = {}  # stretch → when its reading is made
+        self._ahead: set[asyncio.Task[None]] = set()
 
     async def answer(self, query: Query, shape: Shape, asker: str) -> QueryAnswer:
         """The answer to a query, shared with whoever asks the same (W11). Never raises."""
@@ -169,6 +175,26 @@ class Endpoint:
                 raise Behind(reading, short)
             await asyncio.sleep(short / 1000)
 
+    def expect(self, moment: Ms) -> None:
+        """`passed(moment)` will be asked: read the clock a little before, so that it answers at once."""
+        stretch = moment // AHEAD
+        if self._reading is None or stretch in self._expected:
+            return
+        wait = stretch * AHEAD - AHEAD // 2 - self._reading.at(self._now())
+        if wait > 0:
+            loop = asyncio.get_running_loop()
+            self._expected[stretch] = loop.call_later(wait / 1000, self._look_ahead, stretch)
+
+    def _look_ahead(self, stretch: int) -> None:
+        del self._expected[stretch]
+        task = asyncio.create_task(self._read_ahead(), name="prometheus clock")
+        self._ahead.add(task)
+        task.add_done_callback(self._ahead.discard)
+
+    async def _read_ahead(self) -> None:
+        with suppress(Closed):  # what else fails is seen, and said, by who asks at the moment itself
+            await self._readings.get("clock", "", self._read_clock)
+
     async def reading(self) -> Reading:
         """Prometheus' clock, read within the last second; one request for all who ask. `NoClock`."""
         known = self._reading
@@ -183,6 +209,11 @@ class Endpoint:
         return reading
 
     async def close(self) -> None:
+        for timer in self._expected.values():
+            timer.cancel()
+        for task in self._ahead:
+            task.cancel()
+        await asyncio.gather(*self._ahead, return_exceptions=True)
         await self._fetched.close()
         await self._readings.close()
 

@@ -153,6 +153,7 @@ class Source:
         except Behind as error:
             return self._none(endpoint, effect, Unreachable(str(error)), error.reading.skew)
         queries = (self._window_query(endpoint, effect, query, until) for query in effect.queries)
+        endpoint.expect(effect.ends[-1] + effect.interval + effect.delay)
         return _Attempt(tuple(await asyncio.gather(*queries)), reading.skew)
 
     def _none(
