@@ -31,6 +31,7 @@ RESULTS = HERE / "RESULTS.md"
 
 TOTAL = 19 * 60  # seconds, all of them
 EACH = 9 * 60  # seconds, one of them
+TRACEBACK = "Traceback (most recent call last):"
 GRACE = 20  # seconds, to end what it started once it was told to
 
 
@@ -44,6 +45,14 @@ class Run:
     took: float = 0
     status: int = 0
     stopped_after: float | None = None
+
+    @property
+    def said(self) -> list[str]:
+        """Where it was stopped, without Python's account of where."""
+        lines = self.printed
+        if self.stopped_after is None or TRACEBACK not in lines:
+            return lines
+        return lines[: lines.index(TRACEBACK)]
 
     @property
     def pictures(self) -> list[Path]:
@@ -128,7 +137,7 @@ def section(this: Run) -> str:
         lines.append(f"**Stopped after {this.stopped_after:.0f} s**; until then it had printed:\n")
     elif this.status:
         lines.append(f"**Failed** with status {this.status}:\n")
-    lines += ["```text", *this.printed, "```", ""]
+    lines += ["```text", *this.said, "```", ""]
     lines += [f"![{picture.stem}](pictures/{picture.name})\n" for picture in this.pictures]
     return "\n".join(lines)
 
