@@ -445,6 +445,9 @@ def _report_judgement(bench: Bench, found: Found) -> None:
         early = sum(ran[name][0] < found.decisive(name) for name in found.began if name in ran)
         twice = sum(len(times) > 1 for times in ran.values())
         print(f"  {contender}: false fires {false}, before the decisive sample {early}, run twice {twice}")
+    for name in bench.flapping:
+        if name in found.firings:
+            print(f"    {name}: {_account(found.samples[name], found.firings[name])}")
     early = late = missed = partial = 0
     interval = bench.scrape * 1000
     for name, firing in found.firings.items():
@@ -465,6 +468,17 @@ def _report_judgement(bench: Bench, found: Found) -> None:
         if name.startswith("rollbackd_windows_evaluated_total") and 'verdict="no_data"' in name
     )
     figure("rollbackd: windows without data", lost, "")
+
+
+def _account(samples: Sequence[tuple[int, bool]], firing: Firing) -> str:
+    """What a fire saw and what there was, in ms from its streak's beginning."""
+    seen = ", ".join(f"{window.verdict} at {window.end - firing.began}" for window in firing.windows)
+    there = ", ".join(
+        f"{'bad' if bad else 'good'} at {at - firing.began}"
+        for at, bad in samples
+        if firing.began < at <= firing.end
+    )
+    return f"windows {seen}; samples {there}"
 
 
 def _covered(samples: Sequence[tuple[int, bool]], firing: Firing, interval: int) -> bool:
