@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from tests.adapters.prometheus.asking import Counted, asks, source_at, wall
 from tests.adapters.prometheus.evil import Evil, Form, http, says, vector
@@ -227,3 +228,34 @@ async def test_the_clock_is_read_ahead_of_the_windows_that_come_next() -> None:
         )
         await again.wait()
         assert evil.asked == ["time()", "up", "time()"]
+
+
+async def test_values_are_asked_for_once_their_samples_are_known_to_be_there() -> None:
+    """W14: of a sample that becomes visible between the two, the value would be its predecessor's."""
+    early, covered = asyncio.Event(), False
+
+    async def answers(form: Form, writer: asyncio.StreamWriter) -> None:
+        nonlocal covered
+        if form["query"] == ["newest"]:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(early.wait(), 0.2)
+            covered = True
+        elif not covered:
+            early.set()
+        await GOOD(form, writer)
+
+    async with Evil(answers) as evil, source_at(evil.url) as source:
+        await source.ask(asks("up", WindowQuery("newest", "coverage")))
+        assert not early.is_set()
+        assert evil.asked == ["time()", "newest", "up"]
+
+
+async def test_a_value_from_before_its_samples_were_there_is_not_shared() -> None:
+    """W11, W14: who knows more than the one who asked before asks anew; and both later ones at once."""
+    end, newest = wall() - 1_000, WindowQuery("newest", "coverage")
+    async with Evil(GOOD) as evil, source_at(evil.url) as source:
+        await source.ask(asks("up", ends=(end,)))
+        await asyncio.gather(
+            *(source.ask(asks("up", newest, ends=(end,), watch=f"w{index}")) for index in range(5))
+        )
+        assert evil.asked == ["time()", "up", "newest", "up"]

@@ -103,9 +103,11 @@ class NoClock(Exception):
 
 
 class _Fetched:
-    """An answer, read once for each shape."""
+    """An answer, read once for each shape. `began` and `came`: the loop's time."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, began: float) -> None:
+        self.began = began
+        self.came = asyncio.get_running_loop().time()
         self._answer = answer
         self._lock = asyncio.Lock()
         self._read: dict[Shape, QueryAnswer] = {}
@@ -151,13 +153,18 @@ class Endpoint:
         self._expected: dict[int, asyncio.TimerHandle] = {}  # stretch → when its reading is made
         self._ahead: set[asyncio.Task[None]] = set()
 
-    async def answer(self, query: Query, shape: Shape, asker: str) -> QueryAnswer:
-        """The answer to a query, shared with whoever asks the same (W11). Never raises."""
+    async def answer(
+        self, query: Query, shape: Shape, asker: str, after: float = 0.0
+    ) -> tuple[QueryAnswer, float]:
+        """The answer to a query, shared with whoever asks the same (W11), and when it came (the loop's
+        time). Not one that was asked before `after`. Never raises."""
         try:
             fetched = await self._fetched.get(query, asker, lambda: self._fetch_in_lane(query))
+            while isinstance(fetched, _Fetched) and fetched.began < after:
+                fetched = await self._fetched.get(query, asker, lambda: self._fetch_in_lane(query))
         except Closed as error:
-            return Unreachable(str(error))
-        return await fetched.read(shape) if isinstance(fetched, _Fetched) else fetched
+            return Unreachable(str(error)), 0.0
+        return (await fetched.read(shape), fetched.came) if isinstance(fetched, _Fetched) else (fetched, 0.0)
 
     async def passed(self, moment: Ms, until: float) -> Reading:
         """Return once Prometheus' own clock has passed `moment` (T2).
@@ -247,7 +254,7 @@ class Endpoint:
         try:
             answer = await self._send(query)
             result = RESULTS[_worth(answer.status)]
-            return _Fetched(answer)
+            return _Fetched(answer, began)
         except Malformed as error:
             result = "unusable"
             return Unusable(str(error))

@@ -103,7 +103,8 @@ class Source:
                 for expr in (effect.sampled, effect.took)
             )
         )
-        return ScrapesSeen(effect.group, effect.at, _scrapes(*answers))
+        sampled, took = (answer for answer, _ in answers)
+        return ScrapesSeen(effect.group, effect.at, _scrapes(sampled, took))
 
     async def check_query(self, expr: str, at: Ms | None = None, budget: Ms | None = None) -> float:
         """The one finite number that `expr` yields at that moment (None: now, by Prometheus' clock).
@@ -114,7 +115,7 @@ class Source:
         query = Query(expr, () if at is None else (at,))
         answer: QueryAnswer = Unreachable("there is no Prometheus to ask")
         for endpoint, share in self._in_order(until):
-            answer = await self._query(endpoint, query, self._shape((0,), ()), "", share())
+            answer, _ = await self._query(endpoint, query, self._shape((0,), ()), "", share())
             if not isinstance(answer, Unreachable):
                 break
         return _number(answer)
@@ -152,32 +153,49 @@ class Source:
             return self._none(endpoint, effect, error.answer)
         except Behind as error:
             return self._none(endpoint, effect, Unreachable(str(error)), error.reading.skew)
-        queries = (self._window_query(endpoint, effect, query, until) for query in effect.queries)
         endpoint.expect(effect.ends[-1] + effect.interval + effect.delay)
-        return _Attempt(tuple(await asyncio.gather(*queries)), reading.skew)
+        return _Attempt(await self._window_answers(endpoint, effect, until), reading.skew)
 
     def _none(
         self, endpoint: Endpoint, effect: Ask, answer: Unreachable | Unusable, skew: Ms | None = None
     ) -> _Attempt:
         return _Attempt((_at(endpoint, answer),) * len(effect.queries), skew)
 
+    async def _window_answers(self, endpoint: Endpoint, effect: Ask, until: float) -> tuple[QueryAnswer, ...]:
+        """In the order of the queries. Values are asked for once it is known which samples are there: asked
+        at the same time, they could be those of the samples before (W14)."""
+        found: dict[WindowQuery, QueryAnswer] = {}
+        after = 0.0
+        ordered = sorted(effect.queries, key=lambda query: query.role != "coverage")
+        known = {query.expr for query in ordered if query.role == "coverage"}
+        for first in (True, False):  # a value that is a time itself comes with its coverage
+            queries = [query for query in ordered if (query.expr in known) is first]
+            answers = await asyncio.gather(
+                *(self._window_query(endpoint, effect, query, until, after) for query in queries)
+            )
+            found |= zip(queries, (answer for answer, _ in answers), strict=True)
+            after = max((came for _, came in answers), default=0.0)
+        return tuple(found[query] for query in effect.queries)
+
     async def _window_query(
-        self, endpoint: Endpoint, effect: Ask, query: WindowQuery, until: float
-    ) -> QueryAnswer:
+        self, endpoint: Endpoint, effect: Ask, query: WindowQuery, until: float, after: float
+    ) -> tuple[QueryAnswer, float]:
         shape = self._shape(effect.ends, effect.per, coverage=query.role == "coverage")
         interval = effect.interval if len(effect.ends) > 1 else 0
         return await self._query(
-            endpoint, Query(query.expr, effect.ends, interval), shape, effect.watch, until
+            endpoint, Query(query.expr, effect.ends, interval), shape, effect.watch, until, after
         )
 
     async def _query(
-        self, endpoint: Endpoint, query: Query, shape: Shape, asker: str, until: float
-    ) -> QueryAnswer:
+        self, endpoint: Endpoint, query: Query, shape: Shape, asker: str, until: float, after: float = 0.0
+    ) -> tuple[QueryAnswer, float]:
+        """The answer, and when it came: see `Endpoint.answer`."""
         try:
             async with asyncio.timeout_at(until):
-                return _at(endpoint, await endpoint.answer(query, shape, asker))
+                answer, came = await endpoint.answer(query, shape, asker, after)
+                return _at(endpoint, answer), came
         except TimeoutError:
-            return _at(endpoint, Unreachable("no whole answer in time"))
+            return _at(endpoint, Unreachable("no whole answer in time")), 0.0
 
     def _shape(self, ends: tuple[Ms, ...], per: tuple[str, ...], *, coverage: bool = False) -> Shape:
         return Shape(ends, per, coverage, self._settings.warnings == "ignore")
