@@ -175,6 +175,20 @@ async def test_half_a_directory_is_no_directory(stage: Stage) -> None:
     assert not draft.exists()
 
 
+def test_a_claim_imports_nothing(tmp_path: Path) -> None:
+    """Each wrapper would do it again, and the files may have been replaced since the daemon started."""
+    claim = (
+        "import sys; sys.path.append(sys.argv[1])\n"
+        "from rollbackd.world.runner import attempt, helper\n"
+        "known = set(sys.modules)\n"
+        "attempt.win_claim(attempt.open_folder(sys.argv[2]), pid=1, started=1, at=1)\n"
+        "print(*(set(sys.modules) - known))"
+    )
+    packages = str(Path(attempt.__file__).parents[3])
+    command = [sys.executable, "-I", "-S", "-c", claim, packages, str(tmp_path)]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "\n"
+
+
 @pytest.mark.parametrize("killed_before", [False, True])
 def test_it_is_durable_before_it_appears(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: bool

@@ -73,7 +73,7 @@ def printable(text: str) -> str:
 
 
 def boot_id() -> str:
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+    with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:  # ascii: a module to import
         return file.read().strip()
 
 
