@@ -18,13 +18,13 @@ import pytest
 from tests.adapters.prometheus.test_http import certificate, serving
 from tests.daemon.rig import Rig
 from tests.daemon.test_story import streak
-from tests.servers import _Threaded, fetch, wait_for
+from tests.servers import Threaded, fetch, wait_for
 
 Form = dict[str, str]
 Respond = Callable[[BaseHTTPRequestHandler, Form], None]
 
 
-class Before(_Threaded):
+class Before(Threaded):
     """A server before a real Prometheus; `behave` answers each query."""
 
     def __init__(self, behave: Respond, tls: ssl.SSLContext | None = None) -> None:
