@@ -10,6 +10,7 @@ from tests.fakes.story import GLYPHS
 
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
+from rollbackd.core.decision import MOST_DECIDED
 from rollbackd.core.effects import Ask
 from rollbackd.core.engine import MOST_POLLED, Engine
 from rollbackd.core.model import Config, Ms
@@ -25,13 +26,14 @@ class Asked:
         self.judged: list[Judged] = []
         self.fired: list[tuple[str, int, int]] = []
         self.asks: list[Ask] = []
-        self.turns = 0
+        self.opened: list[int] = []  # lives, in each turn that opened any
         self.take(s.DaemonStarted(config), START)
 
     def take(self, signal: s.Signal, now: Ms) -> None:
         advance = self.engine.advance(signal, now)
         self.engine.commit()
-        self.turns += 1
+        opened = sum(isinstance(event, e.LifeOpened) for event in advance.events)
+        self.opened += [opened] if opened else []
         self.judged += advance.judged
         self.asks += [ask for ask in advance.asks if isinstance(ask, Ask)]
         for event in advance.events:
@@ -39,7 +41,8 @@ class Asked:
                 self.fired += [(found.trigger, found.end, found.streak) for found in event.firings]
 
     def tick(self, now: Ms) -> None:
-        while (due := self.engine.soft.next_due()) is not None and due <= now:
+        """All turns that this moment asks for."""
+        while (due := self.engine.wake_at(now)) is not None and due <= now:
             self.take(s.Ticked(), now)
 
     def answer(self, glyphs: dict[str, str], now: Ms) -> None:
@@ -49,6 +52,7 @@ class Asked:
             answers = tuple(_answer(ask, glyphs) for ask in asks)
             for signal in (s.ManyAnswered(answers),) if self.many else answers:
                 self.take(signal, now)
+            self.tick(now)
 
 
 def _answer(ask: Ask, glyphs: dict[str, str]) -> s.WindowsAnswered:
@@ -87,3 +91,14 @@ def test_a_turn_looks_at_so_many_watches_and_no_more() -> None:
     later = asked.engine.wake_at()
     assert later is not None
     assert later > START
+
+
+def test_plans_that_breach_at_once_are_decided_on_a_few_at_a_time_in_one_moment() -> None:
+    count = 2 * MOST_DECIDED + 2
+    asked = Asked(_config(count), many=True)
+    well, bad = ({f"t{index}": glyph for index in range(count)} for glyph in ".B")
+    for number, glyphs in enumerate([well, bad, bad]):
+        asked.tick(START + number * INTERVAL)
+        asked.answer(glyphs, START + number * INTERVAL + 5)
+    assert asked.opened == [MOST_DECIDED, MOST_DECIDED, 2]
+    assert {trigger for trigger, _, _ in asked.fired} == {f"t{index}" for index in range(count)}

@@ -109,8 +109,6 @@ def _run(
             raise CannotStart(f"the configuration cannot be used, and no rollback is open to finish: {why}")
 
     async def main() -> None:
-        gc.collect()
-        gc.freeze()
         gc.enable()
         await Daemon(files, max_action, loaded, problem, settings, state_dir, restored).run()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +149,7 @@ class Daemon:
         self.metrics.config_loaded(self._first.config is not None, self.clock.wall())
         self._loop.post(self._first)
         await self._loop.turn(self._loop.queue.get_nowait())
+        settle()
         if self._state_dir.copied:
             self._state_dir.adopt()
         self._web = await serve(
@@ -342,6 +344,13 @@ class Daemon:
                 log.error("reload refused; the configuration in force stays")
             if not self._hangup_again:
                 return
+
+
+def settle() -> None:
+    """What a configuration brings lives for long: the garbage collector need not look through it again
+    and again, which holds up the loop for tens of milliseconds where there are ten thousand triggers."""
+    gc.collect()
+    gc.freeze()
 
 
 def store_plans(loaded: files.Loaded, state_dir: Path) -> None:

@@ -65,9 +65,11 @@ class _Escape:
         self._journald = journald
 
     def __call__(self, _logger: object, level: str, line: MutableMapping[str, Any] | str) -> str:
-        text = "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(line)
-        )
+        text = str(line)
+        if not text.isprintable():
+            text = "".join(
+                char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+            )
         if self._journald:
             text = _PRIORITIES.get(level, "") + text
         return _whole(text)

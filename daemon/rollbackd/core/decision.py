@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
@@ -23,6 +24,9 @@ MOST_SUBJECTS = 1_000
 MOST_TEXT = 48_000
 """A life carries at most so many subjects, and so much of their text: what the kernel hands to a step, and
 what the journal keeps, is bounded (I16). The others stay armed, and fire again while they breach."""
+
+MOST_DECIDED = 5
+"""Plans decided on in one turn; the others are in the next, at once, and the loop goes on in between."""
 
 PATIENCE: Ms = 1_000
 """D9: how long a decision waits for other plans' windows with the same end."""
@@ -54,7 +58,9 @@ def _may_fire(turn: Turn, watch: Watch, subject: str) -> bool:
 
 def progress(turn: Turn) -> None:
     """Turn what fired into lives, one for each plan (D10)."""
-    if not turn.soft.candidates:
+    room = MOST_DECIDED - turn.decided
+    turn.soft.undecided = bool(turn.soft.candidates) and not room
+    if not turn.soft.candidates or not room:
         return
     plans: dict[str, list[tuple[Watch, str]]] = {}
     overdue: dict[Ms, set[str]] = {}
@@ -68,7 +74,9 @@ def progress(turn: Turn) -> None:
             overdue[watch.judged] = _overdue(turn, watch.judged)
         if turn.now - since >= PATIENCE or not overdue[watch.judged] - {watch.trigger.plan}:
             plans.setdefault(watch.trigger.plan, []).append((watch, subject))
-    for plan, fired in plans.items():
+    turn.decided += min(len(plans), room)
+    turn.soft.undecided = len(plans) > room
+    for plan, fired in islice(plans.items(), room):
         for watch, subject in fired:
             del turn.soft.candidates[(watch.trigger.name, subject)]
         _decide(turn, plan, [(watch.trigger, firing(watch, subject)) for watch, subject in fired])

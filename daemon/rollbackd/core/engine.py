@@ -109,6 +109,8 @@ class Engine:
     def wake_at(self) -> Ms | None:
         """When time alone changes something next; it may have come already. The last turn dealt with what
         was past *then*: what came due while its batch was written was not."""
+        if self.soft.undecided:
+            return self._turned_at
         due = self.soft.next_due()
         later = [at for at in self._alarms() if at > self._turned_at]
         if due is not None and not self.unreadable:

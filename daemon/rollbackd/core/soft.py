@@ -55,6 +55,7 @@ class Soft:
         self.watches: dict[str, Watch] = {}
         self.learners: dict[str, Learner] = {}
         self.candidates: dict[tuple[str, str], Ms] = {}  # (trigger, subject) → seen at
+        self.undecided = False  # plans were left to the next turn
         self.recoveries: dict[tuple[str, str, str], Recovery] = {}  # (life, trigger, subject)
         self.reached: dict[str, Ms] = {}  # plan → end of the window that nearly satisfied it (D9)
         self.judged: list[Judged] = []

@@ -33,6 +33,7 @@ class Turn:
         self.now = now
         self.events: list[Event] = []
         self.asks: list[Ask | AskScrapes] = []
+        self.decided = 0  # plans
         self.actor = AUTOMATIC
         self.channel = ""
 
