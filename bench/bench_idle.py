@@ -93,9 +93,10 @@ def run(seconds: int) -> None:
                     scraped += 1
                 time.sleep(0.5)
             share = (daemon.cpu() - cpu) / (time.monotonic() - began)
-            memory = daemon.memory()
+            memory, ready = daemon.memory(), daemon.ready_after
     print(f"{TRIGGERS} triggers at {INTERVAL} s over {seconds} s")
     figure("CPU of one core", share * 100, "%", "1")
+    figure("start to /-/ready, all judged once", ready, "s", "0.6")
     for name, sizes in memory.items():
         figure(f"{name}: RSS", sizes["Rss"], "MB", "60" if name == "daemon" else "")
         figure(f"{name}: PSS", sizes["Pss"], "MB")

@@ -67,7 +67,7 @@ def appends(place: Path, count: int) -> None:
     """One event a batch, as most are; the bare file gets the same bytes, one after the other by turns."""
     journal = SqliteJournal(place / "appends.db", origin=ORIGIN, code="bench")
     stream = (event for number in range(count) for event in rows_of_a_life(number))
-    ours, bare = [], []
+    sides: dict[str, list[float]] = {"journal": [], "bare": []}
     with (place / "bare").open("wb", buffering=0) as file:
 
         def write(body: bytes) -> None:
@@ -75,16 +75,16 @@ def appends(place: Path, count: int) -> None:
             os.fdatasync(file.fileno())
 
         for event in islice(stream, count):
-            ours.append(timed(partial(journal.append, [event], STAMP)))
-            bare.append(timed(partial(write, CODEC.encode(event).body)))
+            sides["journal"].append(timed(partial(journal.append, [event], STAMP)))
+            sides["bare"].append(timed(partial(write, CODEC.encode(event).body)))
     journal.close()
-    print(f"{count} appends, one event each, against write + fdatasync of the same bytes")
-    for name, times in (("journal", ours), ("bare", bare)):
-        p99 = quantiles(times, n=100)[-1]
-        print(
-            f"  {name:8} {1 / median(times):7.0f}/s  median {median(times) * 1e3:.2f}  p99 {p99 * 1e3:.2f} ms"
-        )
-    print(f"  ratio    {median(ours) / median(bare):.2f}")
+    print(f"{count} appends, one event each, against write + fdatasync of the same bytes, by turns")
+    figures = {name: (median(times), quantiles(times, n=100)[-1]) for name, times in sides.items()}
+    for name, (middle, p99) in figures.items():
+        a_second = count / sum(sides[name])
+        print(f"  {name:8} {a_second:7.0f}/s  median {middle * 1e3:.2f}  p99 {p99 * 1e3:.2f} ms")
+    middle, p99 = (ours / bare for ours, bare in zip(figures["journal"], figures["bare"], strict=True))
+    print(f"  ratio    median {middle:.2f}  p99 {p99:.2f}")
 
 
 def start(place: Path, lives: int) -> None:

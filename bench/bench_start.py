@@ -1,7 +1,8 @@
 """From starting `rollbackd run` to /-/ready, without and with a history: `python bench/bench_start.py`.
 
-The history is one real rollback's rows, as the daemon wrote them, again and again under new names:
-`--lives` of them with a snapshot; without one, `--folded` of them, since a start then folds every row.
+The history is one real rollback's rows, as the daemon wrote them, again and again under new names: one life,
+a hundredth of `--lives`, and `--lives`, each with a snapshot as the daemon keeps it; the last without one
+too, where every row is verified and folded.
 """
 
 from __future__ import annotations
@@ -48,7 +49,6 @@ class Service:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lives", type=int, default=100_000)
-    parser.add_argument("--folded", type=int, default=5_000)
     parser.add_argument("--starts", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -101,24 +101,24 @@ def ended(daemon: Daemon) -> list[bool]:
 
 def with_history(configuration: Path, options: argparse.Namespace) -> None:
     state_dir = configuration.parent / "state"
+    figure("1 life", again(configuration, options.starts), "s", "0.6")
     journal = opened(state_dir)
     before, life = rows_of(journal)
     folded = State()
     for event in before:
         folded = apply(folded, event)
     history = History(journal, folded, life, options.lives)
-    history.append(options.folded)
-    rows = journal.head().seq
-    journal.close()
-    (state_dir / "journal.snapshot").unlink()
-    figure(f"{options.folded} lives ({rows} rows), no snapshot", again(configuration, 1), "s")
-    journal = history.journal = opened(state_dir)
-    history.append(options.lives)
-    journal.save_snapshot(journal.head(), restore.encode(history.state))
-    size, rows = state_dir.joinpath("journal.db").stat().st_size >> 20, journal.head().seq
-    journal.close()
-    name = f"{options.lives} lives ({rows} rows, {size} MiB)"
-    figure(name, again(configuration, options.starts), "s", "3")
+    for lives in (max(options.lives // 100, 2), options.lives):
+        history.append(lives)
+        history.journal.save_snapshot(history.journal.head(), restore.encode(history.state))
+        rows, size = history.journal.head().seq, state_dir.joinpath("journal.db").stat().st_size >> 20
+        history.journal.close()
+        figure(f"{lives} lives ({rows} rows, {size} MiB)", again(configuration, options.starts), "s", "3")
+        (state_dir / "journal.snapshot").unlink()
+        if lives == options.lives:
+            figure("the same without a snapshot", again(configuration, 1), "s")
+        else:
+            history.journal = opened(state_dir)
 
 
 def opened(state_dir: Path) -> SqliteJournal:
