@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import repeat
 from math import isfinite
-from operator import gt, lt, truediv
+from operator import lt, truediv
 from typing import TYPE_CHECKING
 
 from rollbackd.core.judging import EVERYONE
@@ -89,9 +89,9 @@ def _ratio_within(
 
 
 def _covered(coverage: list[dict[str, str]], known: Mapping[str, object], begin: Ms) -> bool:
-    floor = repeat(begin / 1000)
+    floor = begin / 1000
     return all(
         (newest.keys() == known.keys() or newest.keys() == {EVERYONE})
-        and all(map(gt, map(float, newest.values()), floor))
+        and all(float(text) > floor for text in dict.fromkeys(newest.values()))  # few, however many subjects
         for newest in coverage
     )
