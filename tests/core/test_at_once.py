@@ -42,7 +42,7 @@ class Asked:
 
     def tick(self, now: Ms) -> None:
         """All turns that this moment asks for."""
-        while (due := self.engine.wake_at(now)) is not None and due <= now:
+        while (due := self.engine.wake_at()) is not None and due <= now:
             self.take(s.Ticked(), now)
 
     def answer(self, glyphs: dict[str, str], now: Ms) -> None:

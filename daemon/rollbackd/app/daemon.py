@@ -351,6 +351,9 @@ def settle() -> None:
     and again, which holds up the loop for tens of milliseconds where there are ten thousand triggers."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(
+        20_000, 20, 20
+    )  # a window of ten thousand triggers makes as many objects, and drops them
 
 
 def store_plans(loaded: files.Loaded, state_dir: Path) -> None:

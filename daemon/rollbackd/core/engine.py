@@ -37,7 +37,6 @@ from rollbackd.core.events import Event
 from rollbackd.core.soft import Judged, Soft, watch_key
 from rollbackd.core.state import State
 from rollbackd.core.turn import Refused, Turn
-from rollbackd.core.windows import BLINDING_GAPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,12 +142,14 @@ class Engine:
             case s.ConfigurationRefused():
                 _refused(turn, signal.problem)
             case s.WindowsAnswered():
-                self._windows_answered(turn, signal)
+                if not self._passed_over(turn, signal):
+                    self._windows_answered(turn, signal)
             case s.ScrapesSeen():
                 alignment.scrapes_seen(turn, signal)
             case s.ManyAnswered():
                 for answered in signal.answers:
-                    self._windows_answered(turn, answered)
+                    if not self._passed_over(turn, answered):
+                        self._windows_answered(turn, answered)
             case s.StepBegan():
                 rollback.step_began(turn, signal)
             case s.StepExited():
@@ -200,6 +201,21 @@ class Engine:
         arming.count_triggers(turn, first=first)
         ladder.resolve_matter(turn, CONFIGURATION, "the configuration is usable")
 
+    def _passed_over(self, turn: Turn, signal: s.WindowsAnswered) -> bool:
+        """Nearly every window: nothing happens in it, and nothing was amiss before."""
+        soft = turn.soft
+        watch = soft.watches.get(signal.watch)
+        if watch is None or watch.gaps or soft.unreachable_since is not None or not soft.answered:
+            return False
+        if blind.SOURCE in turn.state.matters or not self._uninvolved(turn, watch):
+            return False
+        if not quiet.pass_over(watch, signal, turn.now):
+            return False
+        if signal.skew is not None:
+            soft.skew = signal.skew
+        self._note(turn, watch, watch.judged, {"ok": len(watch.verdicts)})
+        return True
+
     def _windows_answered(self, turn: Turn, signal: s.WindowsAnswered) -> None:
         soft = turn.soft
         if signal.skew is not None:
@@ -210,10 +226,6 @@ class Engine:
         if watch is None:
             return
         before = len(soft.judged)
-        if self._uninvolved(turn, watch) and quiet.pass_over(watch, signal, turn.now):
-            self._note(turn, watch, watch.judged, {"ok": len(watch.verdicts)})
-            if watch.gaps < BLINDING_GAPS:
-                return
         for applied in polling.answered(watch, signal, turn.now, _floor(turn, watch.trigger)):
             self._judged(turn, watch, applied)
         told = len(soft.judged) > before or reason is not None

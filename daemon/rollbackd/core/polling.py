@@ -94,7 +94,7 @@ def _first(watch: Watch, newest: Ms) -> Ms:
 
 
 def _ask(watch: Watch, first: Ms, last: Ms, budget: Ms) -> Ask:
-    ends = tuple(range(first, last + 1, watch.interval))
+    ends = (last,) if first == last else tuple(range(first, last + 1, watch.interval))
     if first == last:
         watch.inflight.add(last)
     return Ask(

@@ -71,11 +71,15 @@ def _all_ok(
 
 
 def _within(condition: Condition, found: dict[str, str], known: Mapping[str, object]) -> bool:
+    if found.keys() != known.keys():
+        return False
+    breaches, limit = OPERATORS[condition.breach.op], condition.breach.value
+    if len(found) == 1:  # so it is for most triggers, where there are many
+        (text,) = found.values()
+        value = float(text)
+        return isfinite(value) and not breaches(value, limit)
     values = list(map(float, found.values()))
-    breaches, limit = OPERATORS[condition.breach.op], repeat(condition.breach.value)
-    return (
-        all(map(isfinite, values)) and not any(map(breaches, values, limit)) and found.keys() == known.keys()
-    )
+    return all(map(isfinite, values)) and not any(map(breaches, values, repeat(limit)))
 
 
 def _ratio_within(

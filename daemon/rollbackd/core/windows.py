@@ -30,9 +30,6 @@ LATE_TRIES = 4
 LATE_WINDOWS = 3
 """After so many late windows in a row, samples are not expected at the window's end any more."""
 
-BLINDING_GAPS = 2
-"""W14: so many gaps in a row are no missed scrape: the targets are scraped too seldom."""
-
 EVIDENCE = 64
 """At most this many windows of a streak are kept as evidence."""
 
@@ -382,7 +379,7 @@ class Watch:
 
     def blindness(self, now: Ms) -> tuple[Literal["sparse", "unreachable", "unusable", "absent"], str] | None:
         """Why nothing has been seen for too long (W5, W14)."""
-        if self.gaps >= BLINDING_GAPS:
+        if self.gaps >= 2:
             return "sparse", "its targets are scraped less often than its interval"
         patience = max(ABSENT_AFTER, self.trigger.windows * self.interval)
         if now - self.usable_at < patience:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
@@ -124,7 +125,7 @@ async def _alone(source: Source, asks: Sequence[Ask]) -> list[WindowsAnswered]:
 def _whole(family: Family, asks: Sequence[Ask], values: Sequence[str]) -> Ask:
     """One ask for them all, whose subjects have the family's label before their own."""
     first = asks[0]
-    pattern = "|".join(_META.sub(r"\\\g<0>", value) for value in values).translate(_ESCAPES)
+    pattern = "|".join(map(_quoted, values))
     queries = tuple(
         WindowQuery(f"{opened.head}{pattern}{opened.tail}", query.role)
         for opened, query in zip(family.queries, first.queries, strict=True)
@@ -132,6 +133,12 @@ def _whole(family: Family, asks: Sequence[Ask], values: Sequence[str]) -> Ask:
     budget = min(ask.budget for ask in asks)
     per = (family.label, *first.per)
     return Ask(family.key, first.ends, first.interval, first.delay, queries, per, budget)
+
+
+@lru_cache(maxsize=1 << 16)
+def _quoted(value: str) -> str:
+    """As a regular expression, in PromQL's quotes."""
+    return _META.sub(r"\\\g<0>", value).translate(_ESCAPES)
 
 
 def _apart(whole: WindowsAnswered, per: tuple[str, ...]) -> dict[str, tuple[Series, ...]] | None:
