@@ -11,9 +11,10 @@ import pytest
 
 from rollbackd.app.world import Parts, RealWorld
 from rollbackd.core.effects import Ask, AskScrapes, Effect, Page, RunCheck, WindowQuery
-from rollbackd.core.model import Check
+from rollbackd.core.model import Check, Family, Opened
 from rollbackd.core.signals import (
     CheckAnswered,
+    ManyAnswered,
     PageAnswered,
     ScrapesSeen,
     Signal,
@@ -32,6 +33,8 @@ PAGE = Page("p1", "hook", "firing", "d", "RollbackdRollback", "t", "t", {}, {}, 
 
 class Broken:
     """Every part at once; it raises `error`, or waits for ever without one."""
+
+    truncates = False
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
@@ -94,6 +97,26 @@ async def test_a_part_that_raises_is_answered_for(
     assert "effect failed" in logged
     assert effect.key in logged
     assert "test_world.py" in logged
+    assert SECRET not in logged
+
+
+async def test_a_family_whose_source_raises_is_answered_for_each(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = Broken(RecursionError(SECRET))
+    world = stage.world(broken)
+    family = Family(
+        "key", "service", (Opened('sum by (service) (x{service=~"', '"})'),), {"a": "1", "b": "2"}
+    )
+    query = (WindowQuery("x"),)
+    for name, value in family.members.items():
+        world.start(Ask(name, (1_000,), 1_000, 0, query, (), 1_000, family, value))
+    reason = (Unreachable("failed inside rollbackd: RecursionError"),)
+    expected = tuple(WindowsAnswered(name, (1_000,), reason) for name in family.members)
+    assert await stage.answer() == ManyAnswered(expected)
+    await world.close()
+    logged = "".join(capsys.readouterr())
+    assert "effect failed" in logged
     assert SECRET not in logged
 
 

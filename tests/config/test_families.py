@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.fakes import made
 
+from rollbackd.config import load
 from rollbackd.config.families import choices, families
 from rollbackd.config.promql import analyse
 from rollbackd.core.model import Condition, Limit, Opened, Trigger
@@ -123,3 +125,54 @@ def test_of_several_labels_the_one_that_most_leave_open() -> None:
     (family,) = families(triggers)
     assert family.label == "service"
     assert family.members == {"t0": "a", "t1": "b", "t2": "c"}
+
+
+MAIN = """\
+version: rollbackd/v1
+instance: test
+prometheus: {urls: ["http://127.0.0.1:9090"]}
+triggers: [triggers.yml]
+receivers: [{name: hook, webhook: {url: "http://127.0.0.1:9/hook"}}]
+"""
+GROUP = """\
+version: rollbackd/v1
+groups:
+  - name: g
+    interval: 10s
+    triggers:
+"""
+RATIO = """\
+      - trigger: T{n}
+        category: metric
+        severity: high
+        ratio:
+          errors: 'sum(rate(requests{{service="{n}",code=~"5.."}}[1m]))'
+          total: 'sum(rate(requests{{service="{n}"}}[1m]))'
+        breach: "> 0.01"
+        windows: 9
+        plan: api
+"""
+PLAN = """\
+version: rollbackd/v1
+plan: api
+owner: oncall
+level: 2
+services: [api]
+summary: Back to the previous version
+phases: [{phase: revert, steps: [{step: go, run: ["true"], timeout: 1m}]}]
+verification: [{check: well, expr: "up", pass: "> 0"}]
+"""
+
+
+def test_ratios_of_files_with_what_covers_them(tmp_path: Path) -> None:
+    (tmp_path / "rollbackd.yml").write_text(MAIN)
+    (tmp_path / "triggers.yml").write_text(GROUP + "".join(RATIO.format(n=n) for n in ("a", "b")))
+    (tmp_path / "plans" / "api").mkdir(parents=True)
+    (tmp_path / "plans" / "api" / "plan.yml").write_text(PLAN)
+    (family,) = load(tmp_path / "rollbackd.yml").core.families
+    assert family.members == {"Ta": "a", "Tb": "b"}
+    assert [f"{query.head}…{query.tail}" for query in family.queries] == [
+        'sum by (service) (rate(requests{service=~"…",code=~"5.."}[60000ms]))',
+        'sum by (service) (rate(requests{service=~"…"}[60000ms]))',
+        'max by (service) (timestamp(requests{service=~"…"}))',
+    ]
