@@ -235,6 +235,8 @@ def report(count: int, found: Measured) -> None:
     one, each = found.rule.server / found.one.daemon, found.rules.both / found.triggers.both
     print(f"  the one rule / the one trigger's daemon      {one:6.1f}   (aim 20)")
     print(f"  the rules / the triggers, server and daemon  {each:6.1f}   (aim 7)")
+    one, each = found.rule.took / found.one.daemon, found.rules.took / found.triggers.both
+    print(f"  the same by how long the rules took          {one:6.1f}   {each:6.1f}")
 
 
 def draw(found: dict[int, Measured]) -> None:
