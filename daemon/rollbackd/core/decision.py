@@ -243,8 +243,11 @@ def reconsider(turn: Turn, life: Life, also: tuple[Lowering, ...] = ()) -> Life:
     """Compute D2 anew. What was lowered stays lowered (I10); a new reason changes the action."""
     if life.by != AUTOMATIC:
         return life
-    known = {lowering.reason for lowering in life.lowered}
-    fresh = [low for low in (*also, *_lowerings(turn, life)) if low.reason not in known]
+    known: dict[str, Action] = {}
+    for low in life.lowered:
+        known[low.reason] = lower(low.to, known.get(low.reason, low.to))
+    again = (*also, *_lowerings(turn, life))
+    fresh = [low for low in again if lower(low.to, known.get(low.reason, "auto")) != known.get(low.reason)]
     triggers = [life.triggers[found.trigger] for found in life.present() or life.firings]
     top: Action = "shadow"
     chosen = life.trigger

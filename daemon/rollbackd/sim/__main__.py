@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from rollbackd.sim.crashes import cast
+from rollbackd.sim.files import keeping_its_files
 from rollbackd.sim.generator import draw
 from rollbackd.sim.happenings import Scenario
 from rollbackd.sim.shrink import shrink
@@ -90,7 +91,8 @@ def keep(seed: int, file: Path) -> None:
     violation = attempt(scenario).violation
     if violation is None:
         raise click.ClickException(f"seed {seed} breaks no rule")
-    file.write_text(scenario_text(shrink(scenario, violation.rule)) + "\n", encoding="utf-8")
+    smallest = keeping_its_files(shrink(scenario, violation.rule))
+    file.write_text(scenario_text(smallest) + "\n", encoding="utf-8")
     print(f"{file}: {violation}")
 
 

@@ -12,24 +12,42 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from msgspec.structs import replace
 
 from rollbackd.config import load
 from rollbackd.sim.chance import Chance
+from rollbackd.sim.happenings import Files, Reloads
 
 if TYPE_CHECKING:
     from rollbackd.core.model import Config
+    from rollbackd.sim.happenings import Scenario
 
 SHAPES = 60
 EDITIONS = 6
 RECEIVERS = ("sre", "am", "hook", "chat")
 
-Files = dict[str, dict[str, Any]]
-
 
 @lru_cache(SHAPES * EDITIONS)
 def configuration(shape: int, edition: int = 0) -> Config:
     """What the daemon makes of the files of a shape; edition 0 is how it starts."""
-    files = write(shape, edition)
+    return read(write(shape, edition))
+
+
+def of(scenario: Scenario, edition: int) -> Config:
+    """The edition of a scenario: of its own files, where it brings them."""
+    own = scenario.files.get(str(edition))
+    return configuration(scenario.shape, edition) if own is None else read(own)
+
+
+def keeping_its_files(scenario: Scenario) -> Scenario:
+    """The same life, whatever becomes of the shapes."""
+    editions = {0} | {one.edition for one in scenario.happenings if isinstance(one, Reloads)}
+    files = {str(edition): write(scenario.shape, edition) for edition in sorted(editions) if edition >= 0}
+    return replace(scenario, files=files)
+
+
+def read(files: Files) -> Config:
+    """What the daemon's own loader makes of them."""
     with TemporaryDirectory(prefix="rollbackd-sim-") as place:
         folder = Path(place)
         for name, document in files.items():

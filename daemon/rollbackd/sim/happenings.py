@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
@@ -57,6 +57,10 @@ UNREACHABLE: dict[Trouble, int] = {
 UNUSABLE: dict[Trouble, int] = {"error_422": 19, "no_json": 21, "two_series": 24, "warnings": 27}
 
 Ailment = Literal["breach", "nan", "infinite", "absent", "low_traffic", "unscraped"]
+
+
+Files: TypeAlias = dict[str, dict[str, Any]]
+"""Name → document, as YAML has it."""
 
 
 class When(Struct, frozen=True, omit_defaults=True):
@@ -165,3 +169,4 @@ class Scenario(Struct, frozen=True, omit_defaults=True):
     drift: int = 0  # of CLOCK_BOOTTIME, in parts per million
     rebooted_for: Ms = 20_000
     fresh: bool = True
+    files: dict[str, Files] = {}  # edition → its own, where it must outlive the shapes of today

@@ -19,7 +19,7 @@ from rollbackd.journal.memory import MemoryJournal
 from rollbackd.sim import tape
 from rollbackd.sim.chance import Chance
 from rollbackd.sim.disk import Disk
-from rollbackd.sim.files import configuration
+from rollbackd.sim.files import of
 from rollbackd.sim.happenings import Ails, Dies, Fails, Reloads, Says
 from rollbackd.sim.host import Clocks, DaemonClock, Host
 from rollbackd.sim.loop import SimulatedLoop
@@ -65,7 +65,7 @@ class Play:
         self._clocks = Clocks(self.loop, scenario.drift)
         self._edition = 0
         self._broken_files = False
-        self._config = configuration(scenario.shape)
+        self._config = of(scenario, 0)
         troubles: dict[str, Ms] = {}
         service = Service(self._config)
         prometheus = Prometheus(service, troubles, chance.below(5_000, "phase"))
@@ -260,7 +260,7 @@ class Play:
         self._broken_files = edition < 0
         if edition >= 0:
             self._edition = edition
-            self._config = configuration(self.scenario.shape, edition)
+            self._config = of(self.scenario, edition)
         if self._driver is None:
             return
         if edition < 0:

@@ -134,7 +134,7 @@ class Ladder(Noun):
     def settle(self, at: Ms) -> None:
         book = self.book
         for one in book.lives.values():
-            waits = one.state == "waiting_approval" and one.ended is None
+            waits = one.state == "waiting_approval" and one.ended is None and one.approval is None
             book.demand("E1", not waits or f"life/{one.id}" in self.matters, one.id, "waits, and asks nobody")
         if self._reached is not None:
             book.demand("E1", False, self._reached, "is reached, and pages nobody")
