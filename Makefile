@@ -16,6 +16,7 @@ demo: $(READY)
 
 test: $(READY)
 	@.ci/servers prometheus prometheus-alertmanager systemd
+	@.ci/servers --optional strace e2fsprogs
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 

@@ -489,6 +489,15 @@ def test_a_refused_life_that_is_lowered_to_notify_does_not_run() -> None:
     assert one.ran() == []
 
 
+def test_a_ceiling_that_is_lowered_again_lowers_what_waits_again() -> None:
+    """The reason is known; how low it takes the action is not (D2, I10)."""
+    one = story(made.trigger(), max_action="auto_with_warning")
+    one.run_to_state("api-1", "waiting_veto")
+    one.turn(s.ConfigurationLoaded(made.config(max_action="ask", hash="config-2")))
+    one.run_to_state("api-1", "waiting_approval")
+    assert one.lowered("api-1") == ["max_action", "max_action"]
+
+
 def test_an_old_streak_never_decides() -> None:
     """W7: after an outage the history is shown, the next fresh window acts."""
     one = story(made.trigger(), breach="BBBB", after="B")
