@@ -57,7 +57,7 @@ def _clean(row: Row) -> bool:
 def machine() -> str:
     date = datetime.datetime.now(datetime.UTC).date()
     return (
-        f"{date}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, {packages('prometheus')}."
+        f"{date}, {os.cpu_count()} cores, {platform.system()} {platform.release().partition('-')[0]}, {packages('prometheus')}."
     )
 
 
