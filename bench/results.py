@@ -117,7 +117,7 @@ def machine() -> str:
     rows = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{os.cpu_count()} cores, {_cpu()}, {_memory():.1f} GB, {_filesystem()}",
-        "kernel": f"{platform.system()} {platform.release().partition("-")[0].partition('-')[0]}",
+        "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "load before the first": f"{LOAD[0]:.1f}",
         "rollbackd": f"{version('rollbackd')}, commit {_commit()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",

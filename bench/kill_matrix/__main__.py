@@ -56,9 +56,7 @@ def _clean(row: Row) -> bool:
 
 def machine() -> str:
     date = datetime.datetime.now(datetime.UTC).date()
-    return (
-        f"{date}, {os.cpu_count()} cores, {platform.system()} {platform.release().partition('-')[0]}, {packages('prometheus')}."
-    )
+    return f"{date}, {os.cpu_count()} cores, {platform.system()} {platform.release().partition('-')[0]}, {packages('prometheus')}."
 
 
 def side_by_side(peers: list[type[Peer]], situations: list[Situation], folder: Path) -> list[Row]:
