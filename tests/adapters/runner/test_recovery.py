@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -225,6 +226,8 @@ CLAIMS = [
     b"\xff\xfe",
     b"null",
     json.dumps({"boot": ANOTHER_BOOT, "pid": 1, "started": 1, "at": 0}).encode(),
+    b"[" * 4_000,
+    b'{"boot": "", "pid": 1e999, "started": 1, "at": 0}',
 ]
 
 
@@ -262,6 +265,18 @@ async def test_a_torn_record_is_no_outcome(stage: Stage) -> None:
         (stage.directory() / "exit").write_bytes(torn)
         stage.posted.clear()
         assert (await stage.run(effect)).outcome == "in_doubt"
+    assert stage.starts() == 1
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[1]", b'{"outcome":"vanished"}', b'{"outcome":"exited","status":true}', b"[" * 4_000]
+)
+async def test_a_record_that_says_nothing_we_know_is_no_outcome(stage: Stage, body: bytes) -> None:
+    effect = stage.step("exit 0")
+    await stage.run(effect)
+    (stage.directory() / "exit").write_bytes(b"%08x %08x " % (zlib.crc32(body), len(body)) + body)
+    stage.posted.clear()
+    assert (await stage.run(effect)).outcome == "in_doubt"
     assert stage.starts() == 1
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Map = Callable[[Callable[[str], None], Iterable[str]], Iterator[None]]
     Outcome = Literal["exited", "timed_out", "stopped", "refused", "unstarted"]
 
+OUTCOMES = ("exited", "timed_out", "stopped", "refused", "unstarted")
 OUTPUT_BYTES = 256 * 1024
 TAIL_BYTES = 2 * 1024
 DETAIL_CHARACTERS = 500
@@ -49,7 +50,7 @@ class Exit:
         self.outcome = outcome
         self.status = status
         self.detail = printable(detail)[:DETAIL_CHARACTERS]
-        self.tail = tail
+        self.tail = printable(tail)
         self.output_bytes = output_bytes
         self.expect_matched = expect_matched
         self.tree_gone = tree_gone
@@ -198,7 +199,7 @@ def read_claim(folder: int) -> Claim | None:
     try:
         claim = json.loads(content)
         return Claim(str(claim["boot"]), int(claim["pid"]), int(claim["started"]), int(claim["at"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Claim()
 
 
@@ -235,7 +236,7 @@ def write_exit(fd: int, exit: Exit) -> None:
 
 
 def read_exit(folder: int) -> Exit | None:
-    """The outcome, or None where there is no record or not the whole of it."""
+    """The outcome, or None where there is no record, not the whole of it, or none that we understand."""
     try:
         content = _read(folder, "exit", EXIT_BYTES)
     except FileNotFoundError:
@@ -247,4 +248,16 @@ def read_exit(folder: int) -> Exit | None:
     body = content[18 : 18 + length]
     if len(body) != length or zlib.crc32(body) != checksum:
         return None
-    return Exit(**json.loads(body))
+    return _exit(body)
+
+
+def _exit(body: bytes) -> Exit | None:
+    """The record, if it is as this version writes it: another version's proves nothing to us."""
+    try:
+        exit = Exit(**json.loads(body))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    numbers: tuple[Any, ...] = (exit.output_bytes, 0 if exit.status is None else exit.status)
+    flags: tuple[Any, ...] = (exit.expect_matched, exit.tree_gone)
+    sound = all(type(each) is int for each in numbers) and all(type(each) is bool for each in flags)
+    return exit if sound and exit.outcome in OUTCOMES else None
