@@ -107,6 +107,7 @@ def test_an_older_version_comes_through_its_upcasters() -> None:
         ("trigger_forgotten", 1, b'{"kind":"trigger_forgotten","at":1}'),
         ("trigger_forgotten", 1, b'{"kind":"step_ended","at":1,"trigger":"T"}'),
         ("trigger_forgotten", 1, b"not JSON"),
+        ("trigger_forgotten", 1, b'{"kind":"trigger_forgotten","at":1,"x":' + b"[" * 4_000),
     ],
 )
 def test_what_cannot_be_read_is_no_event(kind: str, version: int, body: bytes) -> None:

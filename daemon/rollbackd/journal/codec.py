@@ -68,7 +68,7 @@ class Codec:
             for step in range(version, known.version):
                 raw = self._upcasters[kind, step](raw)
             return decoder.decode(msgspec.json.encode(raw))
-        except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError):
+        except (msgspec.MsgspecError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
 
     def _decoder(self, kind: str) -> msgspec.json.Decoder[Event]:
