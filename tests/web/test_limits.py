@@ -94,6 +94,15 @@ async def test_what_is_no_http(served: Served, caplog: pytest.LogCaptureFixture,
     assert caplog.records == []
 
 
+async def test_who_is_gone_before_the_answer(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(served.socket))
+    writer.write(b"GET /api/v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write_eof()
+    assert await reader.read() == b""
+    writer.close()
+    assert caplog.records == []
+
+
 async def test_a_crowd_is_turned_away_and_the_socket_stays_free(served: Served) -> None:
     assert served.web.url is not None
     host, port = served.web.url.removeprefix("http://").split(":")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import structlog
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from rollbackd.web.answers import HEADERS, ErrorType, Problem, failure
@@ -164,7 +164,7 @@ def _runner(app: web.Application, limits: Limits) -> web.AppRunner:
 
 
 def _quiet_logger() -> logging.Logger:
-    """What clients send that is no HTTP is their defect: it fills no log."""
+    """Clients that send what is no HTTP, or are gone before their answer, fill no log."""
     logger = logging.getLogger("rollbackd.web")
     if not logger.filters:
         logger.addFilter(_is_ours)
@@ -172,7 +172,10 @@ def _quiet_logger() -> logging.Logger:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+    return record.exc_info is None or not isinstance(record.exc_info[1], _THEIRS)
+
+
+_THEIRS = (HttpProcessingError, ClientConnectionResetError)
 
 
 # Every request
