@@ -20,7 +20,7 @@ B = TypeVar("B", bound=Struct)
 
 # NUL would end a variable of a step's environment; other control characters have no place in a name.
 Text = Annotated[str, Meta(max_length=4000, pattern=r"\A[^\x00]*\Z")]
-Said = Annotated[str, Meta(min_length=1, max_length=4000, pattern=r"\A[^\x00]*[^\x00\s][^\x00]*\Z")]
+Said = Annotated[str, Meta(min_length=1, max_length=4000, pattern=r"\A\s*[^\x00\s][^\x00]*\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\A[^\x00-\x1f\x7f]+\Z")]
 Labels = Annotated[dict[Name, Name], Meta(max_length=64)]
 
