@@ -112,3 +112,18 @@ def test_not_comparisons(text: str) -> None:
 
 def test_exponents_are_numbers_here() -> None:
     assert parse_limit("> 1e-3") == Limit(">", 0.001)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.02, "> 0.02"),
+        (5.0, "> 5"),
+        (1_234_567.0, "> 1234567"),
+        (1 / 3, "> 0.3333333333333333"),
+        (-0.5, "> -0.5"),
+    ],
+)
+def test_a_limit_is_shown_whole(value: float, text: str) -> None:
+    assert str(Limit(">", value)) == text
+    assert parse_limit(text) == Limit(">", value)

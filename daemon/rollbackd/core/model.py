@@ -58,7 +58,7 @@ class Limit(Struct, frozen=True):
         return OPERATORS[self.op](reading, self.value)
 
     def __str__(self) -> str:
-        return f"{self.op} {self.value:g}"
+        return f"{self.op} {repr(self.value).removesuffix('.0')}"
 
 
 class Condition(Struct, frozen=True):
