@@ -103,6 +103,12 @@ def test_positions(tmp_path: Path) -> None:
     assert document.where(("a", 7)) == Position(2, 3)
 
 
+def test_what_is_left_empty_stands_before_the_end(tmp_path: Path) -> None:
+    assert reading(tmp_path, b"?").where(("",)) == Position(1, 2)
+    assert reading(tmp_path, b"a:\n  ? ").where(("a", "")) == Position(2, 5)
+    assert reading(tmp_path, b"? \n").where(("",)) == Position(2, 1)
+
+
 def test_an_alias_stands_where_it_is_used(tmp_path: Path) -> None:
     document = reading(tmp_path, b"a: &x [1]\nb: *x\n")
     assert document.data == {"a": [1], "b": [1]}

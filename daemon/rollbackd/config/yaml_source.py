@@ -210,8 +210,10 @@ class _Builder:
         self._anchors: dict[str, tuple[Any, int, int] | None] = {}
         self._root: Any = NULL
         self._documents = 0
+        self._last = START  # the end of the text
 
     def build(self, text: str) -> Mapping:
+        self._last = _position(text)
         try:
             for event in yaml.parse(text, Loader=_LOADER):
                 self._take(event)
@@ -227,6 +229,10 @@ class _Builder:
             )
         return self._root
 
+    def _at(self, event: Any) -> Position:
+        """For libyaml, what is left empty at the end may stand on the line after it."""
+        return min(Position(event.start_mark.line + 1, event.start_mark.column + 1), self._last)
+
     def _take(self, event: Any) -> None:
         if isinstance(event, yaml.ScalarEvent):
             self._scalar(event)
@@ -239,11 +245,11 @@ class _Builder:
         elif isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                at = _at(event)
+                at = self._at(event)
                 raise _Unusable(at, "yaml", "a second document begins here", "use one file for each")
 
     def _scalar(self, event: Any) -> None:
-        at = _at(event)
+        at = self._at(event)
         frame = self._open[-1] if self._open else None
         self._refuse_tag(event)
         if "\0" in event.value or _SURROGATE.search(event.value):
@@ -273,10 +279,10 @@ class _Builder:
 
     def _refuse_tag(self, event: Any) -> None:
         if event.tag is not None:
-            self._error(_at(event), f"the tag {one_line(event.tag)} has no meaning here", "remove it")
+            self._error(self._at(event), f"the tag {one_line(event.tag)} has no meaning here", "remove it")
 
     def _start(self, event: Any) -> None:
-        at = _at(event)
+        at = self._at(event)
         self._refuse_tag(event)
         if len(self._open) >= MAX_DEPTH:
             raise _Unusable(at, "yaml", f"nested deeper than {MAX_DEPTH} levels", "write it flatter")
@@ -296,7 +302,7 @@ class _Builder:
         self._place(frame.container, frame.container.at, frame.weight, frame.height)
 
     def _alias(self, event: Any) -> None:
-        at = _at(event)
+        at = self._at(event)
         known = self._anchors.get(event.anchor, ())
         name = one_line(event.anchor)
         if known is None:
@@ -350,10 +356,6 @@ class _Builder:
             key = one_line(frame.key) if frame is not None and frame.key else "yaml"
         self._document.spoilt.add(at)
         self._document.problems.append(Problem(self._document.shown, *at, key, what, remedy))
-
-
-def _at(event: Any) -> Position:
-    return Position(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
 _LOOKALIKES = "\u00a0\u2013\u2014\u2018\u2019\u201c\u201d\uff0c\uff1a"
