@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format soak kill hardship systemd matrix bench lock clean
+.PHONY: demo test lint format soak kill hardship systemd fuzz mutants matrix bench lock clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -48,7 +48,7 @@ format: $(READY)
 
 # SEEDS simulated lives, then the crashes of some at every append; bounded by SECONDS for each.
 SEEDS ?= 10000
-SECONDS ?= 3600
+soak: SECONDS ?= 3600
 soak: $(READY)
 	$(BIN)/python -m rollbackd.sim soak --seeds $(SEEDS) --seconds $(SECONDS) --cells
 	$(BIN)/python -m rollbackd.sim crashes --seconds $(SECONDS)
@@ -62,6 +62,17 @@ matrix: $(READY)
 	@.ci/servers --optional prometheus prometheus-alertmanager webhook monit icinga2
 	@.ci/rulebook "$(PYTHON)" .venv-rulebook
 	$(BIN)/python bench/kill_matrix
+
+# Bounded for each target; findings join tests/fuzz/corpus/.
+fuzz: SECONDS ?= 60
+fuzz: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(TARGET)
+
+# All of the core takes an hour or two; MODULE="windows fold.life" takes those.
+mutants: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	@nice -n 10 $(BIN)/python -m tests.mutation $(MODULE)
 
 $(READY): pyproject.toml requirements.lock .ci/venv
 	@.ci/venv "$(PYTHON)" "$(VENV)"
