@@ -1,0 +1,78 @@
+"""What stories tell, to the letter: events, pages and replies, beside the kept ones in told/.
+
+Where a change is meant: `ROLLBACKD_GOLDEN=write pytest tests/stories/test_told.py`, and read the diff.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from tests.fakes.made import START
+from tests.fakes.story import Story
+from tests.stories.told import stories
+
+from rollbackd.core import events as e
+from rollbackd.core.state import MatterKind
+
+KEPT = Path(__file__).parent / "told"
+STORIES = stories()
+GIVEN = {"config", "plan", "triggers", "ladder"}
+"""What stands in the story itself, as structs: copies of the configuration."""
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_story_tells_what_it_told(name: str) -> None:
+    told = "".join(f"{line}\n" for line in _lines(STORIES[name]()))
+    kept = KEPT / f"{name}.txt"
+    if os.environ.get("ROLLBACKD_GOLDEN") == "write":
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(told)
+    assert told == kept.read_text()
+
+
+def test_no_kept_telling_is_left_over() -> None:
+    assert {path.stem for path in KEPT.iterdir()} == set(STORIES)
+
+
+def test_every_kind_of_matter_is_told() -> None:
+    told = "".join(path.read_text() for path in KEPT.iterdir())
+    assert [kind for kind in get_args(MatterKind) if f'"matter_kind":"{kind}"' not in told] == []
+
+
+def _lines(one: Story) -> Iterator[str]:
+    for event in one.events:
+        yield f"{_moment(event.at)} {event.kind()} {_fields(event)}"
+    yield ""
+    for at, page in one.world.pages:
+        yield f"{_moment(at)} {page.receiver} {_json(page)}"
+    yield ""
+    for reply in one.replies:
+        yield f"{'yes' if reply.accepted else 'conflict' if reply.conflict else 'no'}: {reply.text}"
+    yield ""
+    state = msgspec.to_builtins(one.state)
+    yield from (f"{name}: {_json(_without(value))}" for name, value in state.items() if name not in GIVEN)
+
+
+def _moment(at: int) -> str:
+    return f"{(at - START) / 1000:+.3f}"
+
+
+def _fields(event: e.Event) -> str:
+    return _json(_without({k: v for k, v in msgspec.to_builtins(event).items() if k not in ("at", "kind")}))
+
+
+def _without(value: Any) -> Any:
+    """The value less what is given: mappings and lists of the names in `GIVEN`, at any depth."""
+    if isinstance(value, dict):
+        given = {name for name in GIVEN & value.keys() if isinstance(value[name], dict | list)}
+        return {name: _without(inner) for name, inner in value.items() if name not in given}
+    return [_without(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
