@@ -281,3 +281,56 @@ def test_progress_is_at_rest_when_nothing_happens() -> None:
     one.run(span=100 * INTERVAL)
     assert len(one.world.asked) == 101
     assert len(one.batches) == 1
+
+
+NOBODY: dict[str, str] = {}
+
+
+@pytest.mark.parametrize(
+    ("errors", "total", "verdict", "value"),
+    [
+        ({"": "4"}, {"": "20"}, "breach", "4/20"),
+        ({"": "2"}, {"": "20"}, "ok", "2/20"),
+        (NOBODY, {"": "20"}, "ok", "0/20"),  # errors that are absent while the total exists are 0
+        ({"": "4"}, {"": "10"}, "breach", "4/10"),  # `at_least` is enough
+        ({"": "4"}, {"": "9.9"}, "low_traffic", "4/9.9"),
+        ({"": "4"}, {"": "NaN"}, "no_data", "4/NaN"),
+        ({"": "NaN"}, {"": "20"}, "no_data", "NaN/20"),
+        ({"": "4"}, NOBODY, "no_data", None),
+        (NOBODY, NOBODY, None, None),
+    ],
+)
+def test_a_ratio(
+    errors: dict[str, str], total: dict[str, str], verdict: str | None, value: str | None
+) -> None:
+    condition = Condition("errors", Limit(">", 0.1), total="total", traffic="total", at_least=10.0)
+    found = judge(condition, (Series((errors,)), Series((total,))), 0, START)
+    assert not isinstance(found, Unreachable)
+    assert (found.verdicts.get(""), found.value("")) == (verdict, value)
+
+
+def test_a_ratio_of_nothing_is_no_reading() -> None:
+    condition = Condition("errors", Limit(">", 0.1), total="total", traffic="total", at_least=0.0)
+    found = judge(condition, (Series(({"": "0"},)), Series(({"": "0"},))), 0, START)
+    assert not isinstance(found, Unreachable)
+    assert found.verdicts == {"": "no_data"}
+
+
+@pytest.mark.parametrize(
+    ("newest", "uncovered"),
+    [
+        ({"a": "1", "b": "1"}, {"a", "b"}),
+        ({"a": "10", "b": "10.1"}, {"a"}),  # at the window's begin is before it
+        ({"*": "10.1"}, set()),
+        ({"*": "10.1", "a": "9"}, {"a"}),
+        ({"*": "9", "a": "10.1"}, {"b"}),
+        ({"b": "10.1"}, {"a"}),
+        (NOBODY, {"a", "b"}),
+    ],
+)
+def test_whose_decisive_samples_lie_inside_the_window(newest: dict[str, str], uncovered: set[str]) -> None:
+    """W14: a selector without the `per` labels speaks for everyone it does not name."""
+    condition = Condition("errors", Limit(">", 1.0), coverage=("newest",))
+    found = judge(condition, (Series(({"a": "2", "b": "0"},)), Series((newest,))), 0, 10_000)
+    assert not isinstance(found, Unreachable)
+    assert found.uncovered == uncovered

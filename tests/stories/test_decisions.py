@@ -127,6 +127,26 @@ def test_a_veto_ends_it_and_the_next_breach_asks() -> None:
     assert one.state.rate == ()
 
 
+@pytest.mark.parametrize(
+    ("second", "rollout", "lowered"),
+    [("...BBB", False, ["vetoed"]), ("...BBB", True, []), ("." * 14 + "BBB", False, [])],
+)
+def test_another_breach_of_a_vetoed_plan_asks_until_the_cooldown_or_a_rollout(
+    second: str, rollout: bool, lowered: list[str]
+) -> None:
+    """D2."""
+    first, other = made.trigger("first", cooldown=2 * MINUTE, **WARNED), made.trigger("second")
+    one = Story(made.config(first, other))
+    one.tape(first, "BBB")
+    one.tape(other, "..." + second, "B")
+    one.run_to_state("api-1", "waiting_veto")
+    one.say(s.Veto("api-1"))
+    if rollout:
+        one.say(s.BeginRollout("api", "v1", "v2"))
+    one.run_to(lambda: "api-2" in one.state.lives)
+    assert one.lowered("api-2") == lowered
+
+
 def test_approve_ends_the_veto_window_at_once() -> None:
     one = story(made.trigger(**WARNED))
     one.run_to(lambda: bool(one.of(e.VetoOpened)))
@@ -315,6 +335,8 @@ def test_the_point_of_no_return_is_asked_before_deciding(status: int | None, sta
     one.tape(made.trigger(), "", "B")
     one.run(span=3 * INTERVAL + 11 * SECOND)
     assert one.state_of("api-1") == state
+    if status == 20:
+        assert "forward" in one.of(e.LifeEnded)[0].detail
 
 
 def test_irreversibility_binds_a_person_too() -> None:
@@ -325,7 +347,8 @@ def test_irreversibility_binds_a_person_too() -> None:
     one.run(span=MINUTE)
     assert one.states() == {"api-1": "notified"}
     assert one.ran() == []
-    assert "life/api-1" in one.state.matters
+    assert "plan forward" in one.state.matters["life/api-1"].text
+    assert "plan forward" in one.of(e.LifeEnded)[0].detail
 
 
 # Locks (D3)
@@ -413,6 +436,56 @@ def test_another_release_makes_the_services_fresh() -> None:
     assert one.of(e.ServicesUnspent)[0].why == "release"
 
 
+@pytest.mark.parametrize(
+    ("answers", "fresh"),
+    [
+        (("v2", "v1", "v3"), True),
+        (("v2", "v1", "v1"), False),
+        (("v2", "v1", "v2"), False),
+        ((None, "v1", "v3"), False),  # what was bad is not known, so neither is what differs from it
+        (("v2", None, "v3"), False),
+        (("v2", "v1", None), False),
+    ],
+)
+def test_which_release_makes_the_services_fresh(answers: tuple[str | None, ...], fresh: bool) -> None:
+    """D6: neither the bad one nor the restored one, and all three known."""
+    first, second = made.trigger("errors"), made.trigger("latency")
+    one = Story(made.config(first, second, plans=(made.plan(release=made.command("which")),)))
+    one.world.checks["release"] = [
+        "cannot_tell" if name is None else {"answer": "pass", "status": 0, "output": name} for name in answers
+    ]
+    one.tape(first, "BBB", "B")
+    one.tape(second, "." * 20 + "BBB", "B")
+    one.run_to(lambda: "open" in one.ran())
+    heal(one, first)
+    one.run(START + 23 * INTERVAL + 5 * SECOND)
+    assert [x.why for x in one.of(e.ServicesUnspent)] == ["release"] * fresh
+    assert one.lowered("api-2") == ([] if fresh else ["spent"])
+
+
+@pytest.mark.parametrize(("others", "known"), [(2, 3), (4, 5), (6, 5)])
+def test_the_brake_names_five_plans_at_most(others: int, known: int) -> None:
+    names = [f"p{number}" for number in range(others + 1)]
+    triggers = [made.trigger(name, name) for name in names]
+    one = Story(made.config(*triggers, plans=tuple(made.plan(name) for name in names)))
+    for trigger in triggers:
+        one.tape(trigger, "BBB", "B")
+    one.run(span=MINUTE)
+    [detail] = {low.detail for x in one.of(e.ActionChanged) for low in x.lowered}
+    assert detail.startswith(f"{len(names)} plans")
+    assert [name for name in names if name in detail] == names[:known]
+
+
+@pytest.mark.parametrize("subjects", [1, 3, 4])
+def test_the_reason_names_three_subjects_at_most(subjects: int) -> None:
+    one = Story(made.config(made.trigger(per=("pod",))))
+    one.world.readings["errors"] = lambda _: {f"p{n}": f"{2 + n}" for n in range(subjects)}
+    one.run(span=MINUTE)
+    [opened] = one.of(e.LifeOpened)
+    assert [n for n in range(subjects) if f": {2 + n} (" in opened.reason] == list(range(min(subjects, 3)))
+    assert len(opened.firings) == subjects
+
+
 def test_the_rate_limit_asks_and_survives_a_restart() -> None:
     triggers = [made.trigger(name, name) for name in ("one", "two")]
     plans = tuple(made.plan(name) for name in ("one", "two"))
@@ -477,6 +550,52 @@ def test_stood_down_before_its_first_step_is_unspent_and_uncounted() -> None:
     assert one.states() == {"api-1": "stood_down"}
     assert (one.state.spent, one.state.rate) == ({}, ())
     assert one.ran() == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "end"), [(s.Abort("api-1"), "vetoed"), (None, "stood_down"), (s.Hold("api-1"), "checking")]
+)
+def test_a_refused_life_ends_as_people_said(verb: s.Verb | None, end: str) -> None:
+    one = story(made.trigger(), breach="BBB", after="." if verb is None else "B")
+    one.run_to(lambda: bool(one.of(e.StepOrdered)))
+    refuse(one)
+    if verb is not None:
+        assert one.say(verb).accepted
+    one.run(span=2 * INTERVAL)
+    assert one.states()["api-1"] == ("held" if end == "checking" else end)
+    assert one.ran() == []
+    if end != "checking":
+        assert one.of(e.LifeEnded)[0].detail
+        assert one.state.lives == {}
+
+
+def test_a_refused_life_that_asks_expires_in_its_time() -> None:
+    """A pause came meanwhile: it asks, with its services held, and gives them back when it expires."""
+    one = story(made.trigger(expires=5 * MINUTE))
+    one.run_to(lambda: bool(one.of(e.StepOrdered)))
+    one.say(s.Pause(service="api"))
+    refuse(one)
+    one.run_to_state("api-1", "waiting_approval", within=2 * INTERVAL)
+    assert one.lowered("api-1") == ["paused"]
+    asked = one.now
+    one.run(until=asked + 5 * MINUTE - SECOND)
+    assert one.state_of("api-1") == "waiting_approval"
+    one.run(span=2 * SECOND)
+    assert one.state_of("api-1") == "expired"
+    assert not one.life("api-1").holds_services
+    assert one.ran() == []
+
+
+def test_a_refused_life_that_was_approved_goes_on() -> None:
+    one = story(made.trigger(expires=5 * MINUTE))
+    one.run_to(lambda: bool(one.of(e.StepOrdered)))
+    one.say(s.Pause(service="api"))
+    refuse(one)
+    one.run_to_state("api-1", "waiting_approval", within=2 * INTERVAL)
+    assert one.say(s.Approve("api-1")).accepted
+    one.run(span=SECOND)
+    assert one.of(e.StepOrdered)[1].not_after is None, "a person decided"
+    assert one.ran()[0] == "drain"
 
 
 def test_a_refused_life_that_is_lowered_to_notify_does_not_run() -> None:
