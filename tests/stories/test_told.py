@@ -6,7 +6,7 @@ Where a change is meant: `ROLLBACKD_GOLDEN=write pytest tests/stories/test_told.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,33 +14,54 @@ import msgspec
 import pytest
 from tests.fakes.made import START
 from tests.fakes.story import Story
-from tests.stories.told import stories
+from tests.stories.told import states, stories, verbs
 
 from rollbackd.core import events as e
+from rollbackd.core.engine import Reply
 from rollbackd.core.state import MatterKind
 
 KEPT = Path(__file__).parent / "told"
 STORIES = stories()
+STATES = states()
 GIVEN = {"config", "plan", "triggers", "ladder"}
 """What stands in the story itself, as structs: copies of the configuration."""
 
 
 @pytest.mark.parametrize("name", STORIES)
 def test_a_story_tells_what_it_told(name: str) -> None:
-    told = "".join(f"{line}\n" for line in _lines(STORIES[name]()))
+    _compare(name, _lines(STORIES[name]()))
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_each_verb_in_each_state(state: str) -> None:
+    """E3, D7, X8: what it answers, and what becomes true."""
+    _compare(f"verbs/{state}", _answers(STATES[state]))
+
+
+def _compare(name: str, lines: Iterator[str]) -> None:
+    told = "".join(f"{line}\n" for line in lines)
     kept = KEPT / f"{name}.txt"
     if os.environ.get("ROLLBACKD_GOLDEN") == "write":
-        kept.parent.mkdir(exist_ok=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(told)
     assert told == kept.read_text()
 
 
+def _answers(make: Callable[[], Story]) -> Iterator[str]:
+    for words, verb in verbs().items():
+        one = make()
+        before = len(one.events)
+        yield f"{words} → {_reply(one.say(verb))}"
+        yield from (f"    {event.kind()} {_fields(event)}" for event in one.events[before:])
+
+
 def test_no_kept_telling_is_left_over() -> None:
-    assert {path.stem for path in KEPT.iterdir()} == set(STORIES)
+    assert {path.stem for path in KEPT.glob("*.txt")} == set(STORIES)
+    assert {path.stem for path in KEPT.glob("verbs/*.txt")} == set(STATES)
 
 
 def test_every_kind_of_matter_is_told() -> None:
-    told = "".join(path.read_text() for path in KEPT.iterdir())
+    told = "".join(path.read_text() for path in KEPT.glob("*.txt"))
     assert [kind for kind in get_args(MatterKind) if f'"matter_kind":"{kind}"' not in told] == []
 
 
@@ -52,10 +73,14 @@ def _lines(one: Story) -> Iterator[str]:
         yield f"{_moment(at)} {page.receiver} {_json(page)}"
     yield ""
     for reply in one.replies:
-        yield f"{'yes' if reply.accepted else 'conflict' if reply.conflict else 'no'}: {reply.text}"
+        yield _reply(reply)
     yield ""
     state = msgspec.to_builtins(one.state)
     yield from (f"{name}: {_json(_without(value))}" for name, value in state.items() if name not in GIVEN)
+
+
+def _reply(reply: Reply) -> str:
+    return f"{'yes' if reply.accepted else 'conflict' if reply.conflict else 'no'}: {reply.text}"
 
 
 def _moment(at: int) -> str:

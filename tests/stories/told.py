@@ -49,6 +49,113 @@ def stories() -> Mapping[str, Callable[[], Story]]:
     }
 
 
+def states() -> Mapping[str, Callable[[], Story]]:
+    """A life api-1 in each state in which people may find it."""
+    return {
+        "checking": _checking,
+        "waiting_veto": lambda: _until("waiting_veto", action="auto_with_warning", veto=5 * MINUTE),
+        "waiting_approval": lambda: _until("waiting_approval", action="ask", expires=HOUR),
+        "waiting_lock": _waiting_lock,
+        "running": lambda: _until("running"),
+        "held": lambda: _said(_until("running"), s.Hold("api-1", "wait")),
+        "parked": _parked,
+        "verifying": lambda: _until("verifying"),
+        "cleaning up": _cleaning_up,
+        "failed": lambda: _until("failed", step={"status": 1}),
+        "processes left": lambda: _until("failed", step={"status": 1, "tree_gone": False}),
+        "aborted": lambda: _later(_said(_until("running"), s.Abort("api-1"))),
+        "unverified": lambda: _until("unverified"),
+        "expired": lambda: _until("expired", action="ask", expires=MINUTE),
+        "expired and well": _expired_and_well,
+        "vetoed": lambda: _said(_until("waiting_approval", action="ask"), s.Veto("api-1")),
+        "verified": lambda: _later(_healing(_until("verifying"))),
+        "resolved": lambda: _said(_until("unverified"), s.Resolve("api-1", "by hand", "done")),
+    }
+
+
+def verbs() -> Mapping[str, s.Verb]:
+    return {
+        "ack": s.Ack("api-1"),
+        "approve": s.Approve("api-1", comment="yes"),
+        "approve what was": s.Approve("api-1", revision=0),
+        "veto": s.Veto("api-1"),
+        "veto, commented": s.Veto("api-1", "no"),
+        "hold": s.Hold("api-1"),
+        "resume": s.Resume("api-1"),
+        "abort": s.Abort("api-1"),
+        "abort --now": s.Abort("api-1", now=True),
+        "confirm": s.Confirm("api-1", "drain", "done"),
+        "confirm another": s.Confirm("api-1", "revert", "done"),
+        "confirm what was": s.Confirm("api-1", "drain", "skip", revision=0),
+        "resolve": s.Resolve("api-1", "by hand", "done"),
+        "resolve, looked": s.Resolve("api-1", "by hand", "done", processes_gone=True),
+        "start": s.Start("api", "now"),
+        "start from": s.Start("api", "now", from_step="revert", dry_run=True),
+        "rearm the plan": s.Rearm(plan="api"),
+        "rearm no plan": s.Rearm(plan="nothing"),
+        "rearm the trigger": s.Rearm(trigger="errors"),
+        "rearm another subject": s.Rearm(trigger="errors", subject={"cohort": "wide"}),
+        "rearm nothing": s.Rearm(),
+        "finish the rollout": s.FinishRollout("api"),
+        "begin a rollout": s.BeginRollout("api", "v1", "v2"),
+    }
+
+
+def _until(state: str, step: dict[str, Any] | None = None, **trigger: Any) -> Story:
+    one = _breaching(_subjects(**trigger))
+    one.world.steps["drain"] = [{"after": 5 * SECOND, **(step or {})}]
+    one.run_to_state("api-1", state)
+    return one
+
+
+def _said(one: Story, verb: s.Verb) -> Story:
+    one.say(verb)
+    return one
+
+
+def _later(one: Story) -> Story:
+    one.run(span=2 * MINUTE)
+    return one
+
+
+def _healing(one: Story) -> Story:
+    one.world.readings["errors"] = lambda _: {A: "0"}
+    return one
+
+
+def _checking() -> Story:
+    one = _breaching(_subjects(), plans=(made.plan(safety_checks=(made.query_check("backup"),)),))
+    one.world.checks["backup"] = [{"answer": "pass", "after": MINUTE}]
+    one.run_to_state("api-1", "checking")
+    return one
+
+
+def _waiting_lock() -> Story:
+    other = made.trigger("other", "other")
+    plans = (made.plan(services=("db",)), made.plan("other", services=("db",)))
+    one = _breaching(_subjects(windows=4), other, plans=plans)
+    one.run_to_state("api-1", "waiting_lock")
+    return one
+
+
+def _parked() -> Story:
+    return _until("parked", step={"outcome": "in_doubt"})
+
+
+def _cleaning_up() -> Story:
+    plan = made.plan(phases=(phase("drain", "drain"), phase("tidy", "tidy", after_verified=True)))
+    one = _breaching(_subjects(), plans=(plan,))
+    one.world.steps["tidy"] = [{"after": 10 * MINUTE}]
+    one.run_to_state("api-1", "verifying")
+    _healing(one).run_to(lambda: "tidy" in one.ran())
+    return one
+
+
+def _expired_and_well() -> Story:
+    one = _until("expired", action="ask", expires=MINUTE)
+    return _later(_healing(one))
+
+
 def _played(make: Callable[[], Plot]) -> Story:
     plot = make()
     one = Story(plot.config, plot.world())
