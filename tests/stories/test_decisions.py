@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.fakes import made
 from tests.fakes.made import INTERVAL, MINUTE, SECOND, START
-from tests.fakes.story import Found, Story
+from tests.fakes.story import Found, Story, World
 
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
@@ -486,6 +486,32 @@ def test_the_reason_names_three_subjects_at_most(subjects: int) -> None:
     assert len(opened.firings) == subjects
 
 
+def test_what_is_armed_by_hand_is_what_was_named() -> None:
+    world = World()
+    world.readings["errors"] = lambda _: dict.fromkeys(("a", "b", "c"), "2")
+    one = Story(made.config(made.trigger(per=("pod",))), world, fresh=True)
+    one.run(span=INTERVAL)
+    assert sorted(entry.subject for entry in one.state.disarmed.values()) == ["a", "b", "c"]
+    assert one.say(s.Rearm(trigger="errors", subject={"pod": "b"})).text.startswith("1 subject ")
+    assert sorted(entry.subject for entry in one.state.disarmed.values()) == ["a", "c"]
+    assert list(one.state.subject_counting) == ["errors/b"]
+
+
+def test_a_trigger_that_is_gone_leaves_nothing_and_its_namesakes_stay() -> None:
+    kept, gone = made.trigger("errors", per=("pod",)), made.trigger("err", per=("pod",))
+    world = World()
+    for name in ("errors", "err"):
+        world.readings[name] = lambda _: {"a": "2"}
+    one = Story(made.config(kept, gone), world, fresh=True)
+    one.run(span=INTERVAL)
+    for name in ("errors", "err"):
+        one.say(s.Rearm(trigger=name))
+    assert sorted(one.state.subject_counting) == ["err/a", "errors/a"]
+    one.turn(s.ConfigurationLoaded(made.config(kept, hash="config-2")))
+    assert list(one.state.subject_counting) == ["errors/a"]
+    assert list(one.state.counting) == ["errors"]
+
+
 def test_the_rate_limit_asks_and_survives_a_restart() -> None:
     triggers = [made.trigger(name, name) for name in ("one", "two")]
     plans = tuple(made.plan(name) for name in ("one", "two"))
@@ -596,6 +622,20 @@ def test_a_refused_life_that_was_approved_goes_on() -> None:
     one.run(span=SECOND)
     assert one.of(e.StepOrdered)[1].not_after is None, "a person decided"
     assert one.ran()[0] == "drain"
+
+
+def test_a_refused_life_that_was_held_goes_on_with_the_next_breach() -> None:
+    one = story(made.trigger())
+    one.run_to(lambda: bool(one.of(e.StepOrdered)))
+    refuse(one)
+    one.say(s.Hold("api-1"))
+    one.run(span=MINUTE)
+    assert len(one.of(e.StepOrdered)) == 1
+    one.say(s.Resume("api-1"))
+    resumed = one.now
+    one.run_to(lambda: len(one.of(e.StepOrdered)) == 2)
+    assert one.now - resumed <= INTERVAL + SECOND
+    assert [x.attempt for x in one.of(e.StepOrdered)] == [1, 1], "what never ran is no attempt"
 
 
 def test_a_refused_life_that_is_lowered_to_notify_does_not_run() -> None:

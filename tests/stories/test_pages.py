@@ -59,6 +59,9 @@ def test_a_ladder_climbs(rungs: tuple[Rung, ...], ack: int | None, expected: lis
         assert one.say(s.Ack("api-1")).accepted
     one.run(until=one.of(e.LifeEnded)[0].at + 45 * MINUTE + SECOND)
     assert rang(one) == expected
+    reached = [x.rung for x in one.of(e.RungReached) if x.matter == "life/api-1"]
+    again = [x.repeat for x in one.of(e.RungReached) if x.matter == "life/api-1"]
+    assert again == [rung in reached[:place] for place, rung in enumerate(reached)]
 
 
 def test_acknowledging_is_not_approving_and_lapses() -> None:
@@ -112,7 +115,7 @@ def test_an_undelivered_page_is_sent_again_after_a_restart() -> None:
 def test_a_page_is_owed_until_somebody_took_it() -> None:
     """I6."""
     one = failed(receivers=NOBODY)
-    one.run(span=40 * MINUTE)
+    one.run(span=120 * MINUTE)
     page = one.state.pages["life/api-1/failed/0"]
     assert {d.status for d in page.deliveries} == {"owed"}
 

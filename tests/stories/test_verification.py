@@ -240,3 +240,32 @@ def test_a_start_in_the_middle_of_the_proof_does_not_make_the_subject_gone() -> 
     one.restart()
     one.run(span=5 * MINUTE)
     assert one.states()["api-1"] == "unverified"
+def test_time_held_does_not_count_against_the_proof() -> None:
+    """S3, X9."""
+    one = Story(made.config())
+    one.world.readings["errors"] = lambda _: {"": "2"}
+    one.run_to_state("api-1", "verifying")
+    one.run(span=SECOND)
+    deadline = one.of(e.VerificationBegan)[0].deadline
+    one.say(s.Hold("api-1"))
+    one.run(until=deadline + 5 * MINUTE)
+    one.say(s.Resume("api-1"))
+    one.world.readings["errors"] = lambda _: {"": "0"}
+    one.run(span=MINUTE)
+    assert one.states() == {"api-1": "verified"}
+
+
+def test_each_trigger_of_a_life_is_proven_by_itself() -> None:
+    asked: dict[str, Any] = {"action": "ask", "severity": "medium"}
+    one = Story(made.config(made.trigger("errors", **asked), made.trigger("latency", **asked)))
+    for name in ("errors", "latency"):
+        one.world.readings[name] = lambda _: {"": "2"}
+    one.run(span=MINUTE)
+    one.say(s.Approve("api-1"))
+    one.run_to_state("api-1", "verifying")
+    assert len(one.life("api-1").firings) == 2
+    one.world.readings["errors"] = lambda _: {"": "0"}
+    one.run(span=15 * SECOND)
+    one.world.readings["latency"] = lambda _: {"": "0"}
+    one.run(span=MINUTE)
+    assert one.states() == {"api-1": "verified"}

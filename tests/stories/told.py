@@ -8,11 +8,21 @@ from typing import Any
 
 from tests.fakes import made
 from tests.fakes.made import HOUR, MINUTE, SECOND, phase, step
-from tests.fakes.story import Story
+from tests.fakes.story import Story, World
 from tests.stories.catalog import Plot, plots
 
 from rollbackd.core import signals as s
-from rollbackd.core.model import Condition, Config, Limit, Limits, Rung, Trigger
+from rollbackd.core.model import (
+    Condition,
+    Config,
+    Limit,
+    Limits,
+    Query,
+    ReversibleWhile,
+    Rung,
+    StepVerify,
+    Trigger,
+)
 
 PODS = {"per": ("cohort", "pod"), "labels": {"team": "payments"}, "annotations": {"runbook": "https://r/1"}}
 A, B = "canary\x1fa", "canary\x1fb"
@@ -46,6 +56,18 @@ def stories() -> Mapping[str, Callable[[], Story]]:
         "shadowed": lambda: _acted("shadow"),
         "notified": lambda: _acted("notify"),
         "restarted": _restarted,
+        "backing_off": _backing_off,
+        "aborted_in_doubt": _aborted_in_doubt,
+        "irreversible": _irreversible,
+        "proven_step": _proven_step,
+        "probed": lambda: _probed({"answer": "fail", "status": 20}),
+        "probe_unsure": lambda: _probed({"answer": "cannot_tell", "status": 3, "detail": "exit 3"}),
+        "verified_in_silence": _verified_in_silence,
+        "verified_after_all": _verified_after_all,
+        "joined": _joined,
+        "released": _released,
+        "checks_failed": _checks_failed,
+        "cleanup_failed": _cleanup_failed,
     }
 
 
@@ -254,8 +276,9 @@ def _standing() -> Story:
 
 
 def _first_window() -> Story:
-    one = Story(made.config(_subjects()), fresh=True)
-    one.world.readings["errors"] = lambda _: {A: "2", B: "3"}
+    world = World()
+    world.readings["errors"] = lambda _: {A: "2", B: "3"}
+    one = Story(made.config(_subjects()), world, fresh=True)
     one.run(span=2 * MINUTE)
     one.say(s.Rearm(trigger="errors", subject={"cohort": "canary", "pod": "a"}))
     one.run(span=3 * MINUTE)
@@ -444,4 +467,130 @@ def _restarted() -> Story:
     one.turn(s.ConfigurationLoaded(other))
     one.turn(s.DaemonStarted(other, unreadable="lane_opened"))
     one.run(span=MINUTE)
+    return one
+
+
+def _one_step(**step_settings: Any) -> Story:
+    plan = made.plan(phases=(phase("only", step("a", **step_settings)), phase("next", "b")))
+    return _breaching(made.trigger(), plans=(plan,))
+
+
+def _backing_off() -> Story:
+    one = _one_step(attempts=3, backoff=20 * SECOND)
+    one.world.steps["a"] = [{"status": 1, "detail": "refused"}] * 3
+    one.run_to(lambda: len(one.ran()) == 2)
+    one.run(span=5 * SECOND)
+    one.say(s.Abort("api-1", comment="stop"))
+    one.run(span=6 * MINUTE)
+    return one
+
+
+def _aborted_in_doubt() -> Story:
+    one = _one_step(repeatable=True)
+    one.world.steps["a"] = [{"outcome": "in_doubt", "after": 20 * SECOND}]
+    one.run_to(lambda: bool(one.ran()))
+    one.say(s.Abort("api-1"))
+    one.run(span=MINUTE)
+    return one
+
+
+def _irreversible() -> Story:
+    guard = ReversibleWhile(made.command("before"), ("revert",), alternative_plan="forward")
+    one = _breaching(made.trigger(), plans=(made.plan(reversible_while=guard),))
+    one.world.checks["reversible_while"] = [
+        {"answer": "pass", "status": 0},
+        {"answer": "cannot_tell", "status": 20, "detail": "sold"},
+    ]
+    one.run(span=3 * MINUTE)
+    return one
+
+
+def _proven_step() -> Story:
+    verify = StepVerify(query=Query("replicas", Limit("==", 3.0)), within=30 * SECOND)
+    one = _one_step(verify=verify, attempts=2)
+    one.world.checks["a verify"] = [{"answer": "fail", "detail": "2 of 3"}, "pass"]
+    one.run_to(lambda: "b" in one.ran())
+    _heal(one)
+    one.run(span=3 * MINUTE)
+    return one
+
+
+def _probed(answer: dict[str, Any]) -> Story:
+    one = _one_step(probe=made.command("probe"))
+    one.world.steps["a"] = [{"outcome": "in_doubt"}] * 5
+    one.world.checks["a probe"] = [answer]
+    one.run(span=2 * MINUTE)
+    return one
+
+
+def _verified_in_silence() -> Story:
+    one = _breaching(_subjects())
+    one.run_to_state("api-1", "verifying")
+    one.world.silent = [(one.now, one.now + HOUR)]
+    one.run(span=5 * MINUTE)
+    return one
+
+
+def _verified_after_all() -> Story:
+    """A later life of the plan proves what the first could not."""
+    one = _breaching(_subjects(action="ask", expires=2 * MINUTE))
+    one.run_to_state("api-1", "expired")
+    one.run(span=MINUTE)
+    one.say(s.Approve("api-1"))
+    one.run_to_state("api-2", "verifying")
+    one.world.readings["errors"] = lambda _: {A: "0", B: "0"}
+    one.run(span=2 * MINUTE)
+    return one
+
+
+def _joined() -> Story:
+    asked = made.trigger("errors", action="ask", severity="medium", per=("pod",))
+    one = Story(made.config(asked, made.trigger("latency", windows=6)))
+    one.world.readings["errors"] = lambda _: dict.fromkeys(("p0", "p1", "p2", "p3"), "2")
+    one.world.readings["latency"] = lambda _: {"": "3"}
+    one.run_to(lambda: bool(one.ran()))
+    one.world.readings["errors"] = lambda _: {"p0": "0", "p1": "2"}
+    one.world.readings["latency"] = lambda _: {"": "0"}
+    one.run(span=3 * MINUTE)
+    return one
+
+
+def _released() -> Story:
+    one = _breaching(made.trigger(cooldown=MINUTE), plans=(made.plan(release=made.command("which")),))
+    releases = ("v2", "v1", "v3", "v1")
+    one.world.checks["release"] = [{"answer": "pass", "status": 0, "output": name} for name in releases]
+    for _ in range(2):
+        ran = len(one.ran())
+        one.run_to(lambda ran=ran: len(one.ran()) >= ran + 3)  # type: ignore[misc]
+        _heal(one)
+        one.run(span=3 * MINUTE)
+        one.world.readings["errors"] = lambda _: {"": "2"}
+    one.run(span=MINUTE)
+    return one
+
+
+def _checks_failed() -> Story:
+    checks = (made.query_check("backup"), made.query_check("capacity", on_fail="warn"))
+    plan = made.plan(safety_checks=checks, verification=(made.query_check("well", windows=2),))
+    one = _breaching(made.trigger(expires=5 * MINUTE), plans=(plan,))
+    one.world.checks = {
+        "backup": [{"answer": "fail", "status": 1, "detail": "none since Monday"}],
+        "capacity": ["cannot_tell"],
+        "well": ["pass", {"answer": "fail", "detail": "3 is not < 1"}],
+    }
+    one.run_to_state("api-1", "waiting_approval")
+    one.say(s.Approve("api-1", comment="known"))
+    one.run_to_state("api-1", "verifying")
+    _heal(one)
+    one.run(span=4 * MINUTE)
+    return one
+
+
+def _cleanup_failed() -> Story:
+    plan = made.plan(phases=(phase("only", "a"), phase("tidy", "t", "u", after_verified=True)))
+    one = _breaching(made.trigger(), plans=(plan,))
+    one.world.steps["t"] = [{"status": 4, "detail": "disk full"}]
+    one.run_to(lambda: bool(one.ran()))
+    _heal(one)
+    one.run(span=4 * MINUTE)
     return one
