@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.fakes import made
-from tests.fakes.made import INTERVAL, MINUTE, SECOND, START
+from tests.fakes.made import HOUR, INTERVAL, MINUTE, SECOND, START
 from tests.fakes.story import Found, Story, World
 
 from rollbackd.core import events as e
@@ -260,6 +260,21 @@ def test_an_expired_approval_climbs_until_the_breach_ends() -> None:
     one.run(span=INTERVAL + SECOND)
     assert one.state.matters == {}
     assert one.state.lives == {}
+
+
+@pytest.mark.parametrize("said", [s.Veto("api-1"), s.Resolve("api-1", "known", "leave it")])
+def test_whoever_answers_an_expired_life_hears_no_more_of_this_breach(said: s.Verb) -> None:
+    """D5, W8: the next one, within the cooldown, is a relapse."""
+    trigger = made.trigger(action="ask", expires=MINUTE, cooldown=HOUR)
+    one = story(trigger)
+    one.run_to_state("api-1", "expired")
+    assert one.say(said).accepted
+    one.run(span=10 * MINUTE)
+    assert one.state.matters == {}
+    assert one.of(e.Relapsed) == []
+    one.tape(trigger, ".BBB", "B")
+    one.run(span=MINUTE)
+    assert list(one.state.matters) == ["relapse/api-1"]
 
 
 def test_an_expired_life_of_two_subjects_pages_until_both_recovered() -> None:

@@ -109,10 +109,10 @@ def _relapse(turn: Turn, watch: Watch, applied: Applied, entry: Disarmed) -> Non
     """The same breach again after its life ended (W8): people are told once."""
     if entry.relapsed or entry.end in (None, "shadowed", "notified", *BAD_ENDS):
         return
-    if entry.end == "vetoed" and entry.streak_ended is None:
-        return  # a person said no to this very breach (D5)
+    if entry.end in ("vetoed", "expired") and entry.streak_ended is None:
+        return  # a person said no to this very breach (D5), or its ladder is climbing for it still (E1)
     if entry.end == "expired" and f"life/{entry.life}" in turn.state.matters:
-        return  # its ladder is still climbing for this very breach (E1)
+        return  # its ladder is still climbing, for another subject
     if entry.subject not in applied.grown or not watch.satisfied(entry.subject):
         return
     life = entry.life or ""
