@@ -353,3 +353,22 @@ def test_what_was_ok_since_the_rollout_began_acts_also_after_a_restart() -> None
     one.restart(down=SECOND)
     one.run(span=MINUTE)
     assert one.ran() == ["a"]
+
+
+def test_what_was_before_a_change_does_not_count_after_a_restart_either() -> None:
+    """W13: the windows of the old meaning are asked again, and are history."""
+    one = Story(made.config(made.trigger(fingerprint="old")))
+    one.tape(one.config.triggers[0], "", "B")
+    one.run(span=2 * INTERVAL + SECOND)
+    one.config = made.config(made.trigger(fingerprint="new"), hash="config-2")
+    one.turn(s.ConfigurationLoaded(one.config))
+    changed = one.now
+    assert [(x.why, x.fingerprint) for x in one.of(e.TriggerCounted)] == [
+        ("loaded", "old"),
+        ("changed", "new"),
+    ]
+    one.restart(down=SECOND)
+    one.run_to(lambda: bool(one.of(e.LifeOpened)))
+    [firing] = one.of(e.LifeOpened)[0].firings
+    assert firing.began >= changed
+    assert firing.streak == 3
