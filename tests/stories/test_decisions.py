@@ -262,6 +262,31 @@ def test_an_expired_approval_climbs_until_the_breach_ends() -> None:
     assert one.state.lives == {}
 
 
+@pytest.mark.parametrize(("action", "wait"), [("ask", "expires"), ("auto_with_warning", "veto")])
+def test_a_wait_ends_on_time_whatever_prometheus_does(action: Action, wait: str) -> None:
+    waits: dict[str, Any] = {"action": action, wait: 123_457}
+    one = story(made.trigger(**waits))
+    one.world.silent = [(START + 3 * INTERVAL + SECOND, START + HOUR)]
+    begins: type[e.Event] = e.VetoOpened if wait == "veto" else e.WaitBegan
+    one.run_to(lambda: bool(one.of(begins)))
+    began = one.of(begins)[0].at
+    one.run_to(lambda: any(x.at == began + 123_457 for x in (*one.of(e.WaitEnded), *one.of(e.LifeEnded))))
+
+
+def test_a_life_whose_rollout_was_replaced_asks() -> None:
+    """W9: it would undo another change than the one it was opened for."""
+    warned = made.trigger(arm="rollout", **WARNED)
+    one = Story(made.config(warned))
+    one.say(s.BeginRollout("api", "v1", "v2"))
+    one.tape(warned, "", "B")
+    one.run_to_state("api-1", "waiting_veto")
+    one.say(s.FinishRollout("api"))
+    one.say(s.BeginRollout("api", "v2", "v3"))
+    one.run(span=6 * MINUTE)
+    assert one.lowered("api-1") == ["rollout_ended"]
+    assert one.ran() == []
+
+
 @pytest.mark.parametrize("said", [s.Veto("api-1"), s.Resolve("api-1", "known", "leave it")])
 def test_whoever_answers_an_expired_life_hears_no_more_of_this_breach(said: s.Verb) -> None:
     """D5, W8: the next one, within the cooldown, is a relapse."""
@@ -623,6 +648,7 @@ def test_a_refused_life_that_asks_expires_in_its_time() -> None:
     assert one.state_of("api-1") == "waiting_approval"
     one.run(span=2 * SECOND)
     assert one.state_of("api-1") == "expired"
+    assert one.of(e.LifeEnded)[0].at == asked + 5 * MINUTE, "to the millisecond, and not with the next window"
     assert not one.life("api-1").holds_services
     assert one.ran() == []
 

@@ -269,3 +269,14 @@ def test_each_trigger_of_a_life_is_proven_by_itself() -> None:
     one.world.readings["latency"] = lambda _: {"": "0"}
     one.run(span=MINUTE)
     assert one.states() == {"api-1": "verified"}
+
+
+@pytest.mark.parametrize(("within", "deadline"), [(None, 40 * SECOND), (25 * SECOND, 25 * SECOND)])
+def test_the_proof_has_as_long_as_the_plan_says(within: int | None, deadline: int) -> None:
+    """S3: else settle + 2 · windows · I."""
+    one = Story(made.config(plans=(made.plan(verify_within=within),)))
+    one.tape(one.config.triggers[0], "", "B")
+    one.run_to_state("api-1", "unverified")
+    [began] = one.of(e.VerificationBegan)
+    assert began.deadline == began.at + deadline
+    assert one.of(e.LifeEnded)[0].at == began.deadline
