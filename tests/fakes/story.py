@@ -89,6 +89,7 @@ class World:
         self.pages: list[tuple[Ms, Page]] = []
         self.taken: list[tuple[Ms, Page]] = []
         self.asked: list[tuple[Ms, Ask]] = []
+        self.orders: list[tuple[Ms, RunStep]] = []
         self.questions: list[tuple[Ms, RunCheck]] = []
         self.alerts: dict[str, Page] = {}
         self._posts: list[tuple[Ms, int, s.Signal, str]] = []
@@ -162,6 +163,7 @@ class World:
     # Steps
 
     def _run(self, effect: RunStep, now: Ms) -> None:
+        self.orders.append((now, effect))
         key = (effect.life, effect.execution)
         machine = self.machine
         if key not in machine.began:

@@ -17,6 +17,7 @@ from tests.fakes.story import Story
 from tests.stories.told import states, stories, verbs
 
 from rollbackd.core import events as e
+from rollbackd.core.effects import Effect
 from rollbackd.core.engine import Reply
 from rollbackd.core.state import MatterKind
 
@@ -68,6 +69,10 @@ def test_every_kind_of_matter_is_told() -> None:
 def _lines(one: Story) -> Iterator[str]:
     for event in one.events:
         yield f"{_moment(event.at)} {event.kind()} {_fields(event)}"
+    yield ""
+    effects: list[tuple[int, Effect]] = [*one.world.orders, *one.world.questions]
+    for at, effect in sorted(effects, key=lambda each: each[0]):
+        yield f"{_moment(at)} {effect.key} {_json(effect)}"
     yield ""
     for at, page in one.world.pages:
         yield f"{_moment(at)} {page.receiver} {_json(page)}"

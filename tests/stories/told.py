@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
 from tests.fakes import made
 from tests.fakes.made import HOUR, MINUTE, SECOND, phase, step
 from tests.fakes.story import Story, World
@@ -90,6 +91,7 @@ def states() -> Mapping[str, Callable[[], Story]]:
         "expired": lambda: _until("expired", action="ask", expires=MINUTE),
         "expired and well": _expired_and_well,
         "vetoed": lambda: _said(_until("waiting_approval", action="ask"), s.Veto("api-1")),
+        "two plans": _two_plans,
         "verified": lambda: _later(_healing(_until("verifying"))),
         "resolved": lambda: _said(_until("unverified"), s.Resolve("api-1", "by hand", "done")),
     }
@@ -98,6 +100,14 @@ def states() -> Mapping[str, Callable[[], Story]]:
 def verbs() -> Mapping[str, s.Verb]:
     return {
         "ack": s.Ack("api-1"),
+        "ack the matter": s.Ack("life/api-1"),
+        "ack by its beginning": s.Ack("api"),
+        "ack all": s.Ack(""),
+        "hold what begins so": s.Hold("ap"),
+        "hold nothing": s.Hold(""),
+        "hold another": s.Hold("web-7"),
+        "pause no service": s.Pause(service="nothing"),
+        "pause no trigger": s.Pause(trigger="nothing"),
         "approve": s.Approve("api-1", comment="yes"),
         "approve what was": s.Approve("api-1", revision=0),
         "veto": s.Veto("api-1"),
@@ -157,6 +167,16 @@ def _waiting_lock() -> Story:
     plans = (made.plan(services=("db",)), made.plan("other", services=("db",)))
     one = _breaching(_subjects(windows=4), other, plans=plans)
     one.run_to_state("api-1", "waiting_lock")
+    return one
+
+
+def _two_plans() -> Story:
+    other = made.trigger("other", "apt")
+    plans = (made.plan(notify=("hook",)), made.plan("apt", ladder="other"))
+    ladders = {"default": made.LADDER, "other": (Rung(MINUTE, ("hook",)),)}
+    asked: dict[str, Any] = {"action": "ask", "expires": HOUR}
+    one = _breaching(_subjects(**asked), replace(other, **asked), plans=plans, ladders=ladders)
+    one.run(span=3 * MINUTE)
     return one
 
 

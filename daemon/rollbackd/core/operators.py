@@ -259,10 +259,11 @@ def _abort(turn: Turn, verb: s.Abort) -> str:
                 comment=verb.comment,
             )
         )
+    if not life.step_running():
+        return f"{life.id} is aborted"
     if verb.now:
         return f"{life.id}: the running step is stopped, and stays in doubt"
-    ending = " once the running step has ended" if life.step_running() else ""
-    return f"{life.id} is aborted{ending}"
+    return f"{life.id} is aborted once the running step has ended"
 
 
 def _irreversible_step(life: Life) -> str | None:
