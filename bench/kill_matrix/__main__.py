@@ -56,7 +56,8 @@ def _clean(row: Row) -> bool:
 
 def machine() -> str:
     date = datetime.datetime.now(datetime.UTC).date()
-    return f"{date}, {os.cpu_count()} cores, {platform.system()} {platform.release().partition('-')[0]}, {packages('prometheus')}."
+    kernel = f"{platform.system()} {platform.release().partition('-')[0]}"
+    return f"{date}, {os.cpu_count()} cores, {kernel}, {packages('prometheus')}."
 
 
 def side_by_side(peers: list[type[Peer]], situations: list[Situation], folder: Path) -> list[Row]:

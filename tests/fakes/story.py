@@ -305,8 +305,10 @@ class Story:
         if len({step.life for step in running}) != len(running):
             raise AssertionError("two running steps in one life (I4)")
         wake = self.driver.engine.wake_at()
-        due = self.driver.engine.soft.next_due()
-        if wake is not None and wake <= self.now and not (due is not None and due <= self.now):
+        soft = self.driver.engine.soft
+        due = soft.next_due()
+        at_once = soft.undecided or (due is not None and due <= self.now)
+        if wake is not None and wake <= self.now and not at_once:
             raise AssertionError(f"wakes at {wake}, which is not after {self.now}")
 
     def run(self, until: Ms | None = None, *, span: Ms | None = None, turns: int = 20_000) -> None:

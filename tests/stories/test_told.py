@@ -81,7 +81,8 @@ def _lines(one: Story) -> Iterator[str]:
         yield _reply(reply)
     yield ""
     state = msgspec.to_builtins(one.state)
-    yield from (f"{name}: {_json(_without(value))}" for name, value in state.items() if name not in GIVEN)
+    for name, value in _without(state).items():
+        yield f"{name}: {msgspec.json.encode(value).decode()}"
 
 
 def _reply(reply: Reply) -> str:
@@ -93,16 +94,18 @@ def _moment(at: int) -> str:
 
 
 def _fields(event: e.Event) -> str:
-    return _json(_without({k: v for k, v in msgspec.to_builtins(event).items() if k not in ("at", "kind")}))
+    return _json({k: v for k, v in msgspec.to_builtins(event).items() if k not in ("at", "kind")})
 
 
 def _without(value: Any) -> Any:
-    """The value less what is given: mappings and lists of the names in `GIVEN`, at any depth."""
+    """The value less what is given (mappings and lists of the names in `GIVEN`) and less what is nothing,
+    at any depth: a new field with a default changes no telling."""
     if isinstance(value, dict):
         given = {name for name in GIVEN & value.keys() if isinstance(value[name], dict | list)}
-        return {name: _without(inner) for name, inner in value.items() if name not in given}
+        kept = {name: _without(inner) for name, inner in value.items() if name not in given}
+        return {name: inner for name, inner in kept.items() if inner}
     return [_without(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(_without(msgspec.to_builtins(value))).decode()

@@ -240,6 +240,8 @@ def test_a_start_in_the_middle_of_the_proof_does_not_make_the_subject_gone() -> 
     one.restart()
     one.run(span=5 * MINUTE)
     assert one.states()["api-1"] == "unverified"
+
+
 def test_time_held_does_not_count_against_the_proof() -> None:
     """S3, X9."""
     one = Story(made.config())
