@@ -34,9 +34,9 @@ def _jobs() -> int:
 
 
 @main.command()
-@click.option("--seeds", default=10_000, show_default=True, help="how many")
-@click.option("--first", default=0, show_default=True, help="the first of them")
-@click.option("--jobs", type=int, default=_jobs, help="processes")
+@click.option("--seeds", type=click.IntRange(1), default=10_000, show_default=True, help="how many")
+@click.option("--first", type=click.IntRange(0), default=0, show_default=True, help="the first of them")
+@click.option("--jobs", type=click.IntRange(1), default=_jobs, help="processes")
 @click.option("--seconds", default=3_600.0, show_default=True, help="stop after")
 @click.option("--cells", is_flag=True, help="list the cells never reached")
 def soak(seeds: int, first: int, jobs: int, seconds: float, cells: bool) -> None:
@@ -47,10 +47,10 @@ def soak(seeds: int, first: int, jobs: int, seconds: float, cells: bool) -> None
 
 
 @main.command()
-@click.option("--jobs", type=int, default=_jobs, help="processes")
+@click.option("--jobs", type=click.IntRange(1), default=_jobs, help="processes")
 @click.option("--seconds", default=3_600.0, show_default=True, help="stop after")
-@click.option("--lives", default=100, show_default=True, help="at most as many lives")
-@click.option("--parts", default=1, show_default=True, help="only every so manieth crash")
+@click.option("--lives", type=click.IntRange(1), default=100, show_default=True, help="at most as many lives")
+@click.option("--parts", type=click.IntRange(1), default=1, show_default=True, help="one crash in so many")
 def crashes(jobs: int, seconds: float, lives: int, parts: int) -> None:
     """Crash lives that reach every kind of event at each of their appends, and again while they recover."""
     began = time.monotonic()
@@ -79,7 +79,11 @@ def seed(seed: int, windows: bool) -> None:
 @click.option("--windows", is_flag=True, help="show what Prometheus was asked, too")
 def replay(file: Path, windows: bool) -> None:
     """Play a kept scenario and print its tape."""
-    sys.exit(_show(msgspec.json.decode(file.read_bytes(), type=Scenario), windows=windows, tail=None))
+    try:
+        scenario = msgspec.json.decode(file.read_bytes(), type=Scenario)
+    except msgspec.MsgspecError as error:
+        raise click.ClickException(f"{file} is no kept scenario: {error}") from None
+    sys.exit(_show(scenario, windows=windows, tail=None))
 
 
 @main.command()
