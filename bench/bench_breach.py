@@ -28,7 +28,7 @@ from contest import ALONE, BAD, OURS, ROUTES, RULE_GROUPS, SHIPPED, STOPPED, TAR
 from picture import line_chart
 from rig import busy, figure, p99, show
 
-from rollbackd.core.state import Firing
+from rollbackd.core.state import Alignment, Firing
 
 SELDOM = 5  # seconds between scrapes
 
@@ -137,12 +137,13 @@ def _report_judgement(bench: Bench, found: Found) -> None:
             print(f"    {name}: {_account(found.samples[name], found.firings[name])}")
     early = late = missed = partial = 0
     interval = bench.scrape * 1000
+    grace = Alignment(interval, 0, 0, TARGETS).grace if bench.align == "auto" else 0
     for name, firing in found.firings.items():
-        partial += not _covered(found.samples[name], firing, interval)
+        partial += not _covered(found.samples[name], firing, interval, grace)
         if name not in found.began:
             continue
         after = firing.end - found.decisive(name)
-        early += after < 0
+        early += after < -grace
         missed += interval / 2 < after < interval
         late += after >= interval
     figure("rollbackd: windows judged early", early, "", "0")
@@ -168,10 +169,10 @@ def _account(samples: Sequence[tuple[int, bool]], firing: Firing) -> str:
     return f"windows {seen}; samples {there}"
 
 
-def _covered(samples: Sequence[tuple[int, bool]], firing: Firing, interval: int) -> bool:
-    """Whether each breach it fired on rests on a bad sample inside its own window (W14)."""
+def _covered(samples: Sequence[tuple[int, bool]], firing: Firing, interval: int, grace: int) -> bool:
+    """Whether each breach it fired on rests on a bad sample inside its own window (W1, W14)."""
     for seen in firing.windows:
-        inside = [bad for at, bad in samples if seen.end - interval < at <= seen.end]
+        inside = [bad for at, bad in samples if seen.end - interval < at - grace <= seen.end]
         if seen.verdict == "breach" and not (inside and inside[-1]):
             return False
     return True

@@ -315,7 +315,7 @@ def query_log(path: Path) -> dict[int, list[tuple[str, float, float]]]:
             continue
         answered = _moment(row["ts"])
         began = answered - row["stats"]["timings"]["execTotalTime"] * 1e3
-        end = round(_moment(row["params"]["end"]))
+        end = round(_moment(row["params"]["start"]))  # late samples are looked for after it
         answers.setdefault(end, []).append((row["params"]["query"], began, answered))
     return answers
 

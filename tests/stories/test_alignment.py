@@ -12,14 +12,14 @@ from tests.fakes.made import INTERVAL, MINUTE, SECOND, START
 from tests.fakes.story import Story
 
 from rollbackd.core import events as e
-from rollbackd.core.alignment import LOST, NEEDED, first_slack, rarely
+from rollbackd.core.alignment import LOST, NEEDED, rarely, slack
 from rollbackd.core.effects import Ask
 from rollbackd.core.model import Condition, Limit, Ms
 from rollbackd.core.signals import Scrape
 
 PHASE: Ms = 3_000
 TOOK: Ms = 20
-SLACK: Ms = first_slack(INTERVAL)
+SLACK: Ms = slack(INTERVAL)
 ALIGN: Ms = PHASE + TOOK + SLACK
 
 
@@ -295,26 +295,5 @@ def test_samples_that_are_always_late_are_not_hurried() -> None:
     assert all(judged.counts == {"ok": 1} for judged in windows[:-1])
 
 
-def test_windows_that_outrun_their_samples_end_later() -> None:
-    """A busy Prometheus begins scrapes late at times: then a window is empty, and the next holds two."""
-    condition = Condition("errors", Limit(">", 1.0), coverage=("newest",))
-    one = story(condition=condition, action="shadow")
-    rest = scraped(INTERVAL, PHASE, TOOK)
-    late: set[Ms] = set()
-
-    def newest(end: Ms) -> dict[str, str]:
-        began = rest(end)[""].at
-        return {"": str((began - INTERVAL if end in late else began) / 1000)}
-
-    one.world.readings["newest"] = newest
-    first = learn(one)
-    second = first.since + (-first.since + ALIGN) % INTERVAL + 5 * INTERVAL
-    late |= {second, second + 10 * INTERVAL}
-    later = learn(one)
-    assert (later.why, later.align) == ("drifted", ALIGN + SLACK)
-    one.run(span=20 * MINUTE)
-    assert learned(one)[-1] == later, "and there they stay"
-
-
 def _of(ask: Ask, end: Ms) -> bool:
-    return ask.ends == (end,)
+    return ask.ends[0] == end

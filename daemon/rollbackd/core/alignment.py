@@ -30,14 +30,8 @@ LOST = 10
 """After so many observations without a single phase, windows end at multiples of the interval again."""
 
 SLACK: Ms = 5
-DOUBLINGS = 3
 """Added to what was observed, since a sample can be asked for only after its commit, and scrapes begin a
-little late at times. It doubles, so often at most, where that is seen: a window that ends before its sample
-has none."""
-
-OUTRUN = 2
-OUTRUN_OF = 100
-"""So many windows of so many that ended before their samples are seen as too many."""
+little late at times. What is later still is looked for in the window's grace."""
 
 LATE: Ms = 5
 EARLY: Ms = 25
@@ -73,7 +67,7 @@ class Phase(Struct, frozen=True):
     took: Ms
 
 
-def settle(seen: Sequence[Observation], interval: Ms, slack: Ms = SLACK) -> Phase | None:
+def settle(seen: Sequence[Observation], interval: Ms, spare: Ms = SLACK) -> Phase | None:
     """The single phase in these observations; None where there is none.
 
     They are whole intervals apart, so a target of one phase is as old in each: one that is dead, that is
@@ -87,11 +81,11 @@ def settle(seen: Sequence[Observation], interval: Ms, slack: Ms = SLACK) -> Phas
     took = max(_median([one.scrapes[target].took for one in seen]) for target in targets)
     if latest > 0 or min(starts) <= -interval or spread > spread_allowed(interval):
         return None
-    if spread + took + slack > interval // 2:
+    if spread + took + spare > interval // 2:
         return None
-    wants = [max(s.at - one.at + s.took for s in one.scrapes.values()) + slack for one in seen]
+    wants = [max(s.at - one.at + s.took for s in one.scrapes.values()) + spare for one in seen]
     drift = min(wants) if min(wants) > 0 else min(max(wants), 0)
-    return Phase(latest + took + slack, drift, len(targets), spread, took)
+    return Phase(latest + took + spare, drift, len(targets), spread, took)
 
 
 def spread_allowed(interval: Ms) -> Ms:
@@ -99,8 +93,8 @@ def spread_allowed(interval: Ms) -> Ms:
     return max(25, interval // 50)
 
 
-def first_slack(interval: Ms) -> Ms:
-    """Longer where intervals are longer: what it costs is little then, and a window without a sample much."""
+def slack(interval: Ms) -> Ms:
+    """Longer where intervals are longer: what it costs is little then, and asking again is slower."""
     return max(SLACK, interval // 500)
 
 
@@ -118,9 +112,6 @@ class Learner:
         self.at: Ms = 0  # the moment last asked about
         self.seen: list[Observation] = []
         self.astray = 0  # observations in a row without a single phase
-        self.slack = first_slack(group.interval)
-        self.hurried = False  # windows have ended too early since they were aligned
-        self._outran: list[Ms] = []
         self._point = 0
         self._odd = False
         self.follow(alignment)
@@ -129,10 +120,9 @@ class Learner:
     def follow(self, alignment: Alignment | None) -> None:
         """These are the windows from now on: begin anew."""
         self.align = alignment.align if alignment is not None else 0
-        self.learned = alignment is not None and alignment.targets > 0
+        self.grace: Ms = alignment.grace if alignment is not None else 0
+        self.learned = self.grace > 0
         self.astray = 0
-        self.hurried = False
-        self._outran = []
         self._quick = 0  # so many more observations are made in successive windows
         self._look_at(0)
 
@@ -160,20 +150,11 @@ class Learner:
         self.seen = [*self.seen[1 - NEEDED :], observation]
         if len(self.seen) < NEEDED:
             return None
-        phase = settle(self.seen, self.group.interval, self.slack)
+        phase = settle(self.seen, self.group.interval, slack(self.group.interval))
         self.astray = 0 if phase is not None else self.astray + 1
         if phase is None and not self.learned:
             self._look_at((self._point + 1) % len(POINTS))
         return phase
-
-    def outrun(self, end: Ms) -> None:
-        """A window ended at `end`, before its sample: where that recurs, allow for more."""
-        since = end - OUTRUN_OF * self.group.interval
-        self._outran = [each for each in self._outran if since < each != end] + [end]
-        most = first_slack(self.group.interval) << DOUBLINGS
-        if len(self._outran) >= OUTRUN and self.slack < most and not self.hurried:
-            self.slack *= 2
-            self.hurried = True
 
     def _pause(self) -> Ms:
         return self.group.interval if self._quick else rarely(self.group.interval, self._odd)
@@ -211,7 +192,7 @@ def scrapes_seen(turn: Turn, signal: ScrapesSeen) -> None:
             _take(turn, learner, Phase(-learner.at, 0, 0, 0, 0), "lost")
     elif not learner.learned:
         _take(turn, learner, phase, "learned")
-    elif not -EARLY <= phase.drift <= LATE or (learner.hurried and phase.offset > 0):
+    elif not -EARLY <= phase.drift <= LATE:
         _take(turn, learner, phase, "drifted")
 
 
@@ -227,7 +208,7 @@ def _take(turn: Turn, learner: Learner, phase: Phase, why: e.AlignmentReason) ->
             group=group.name,
             interval=group.interval,
             align=(learner.at + phase.offset) % group.interval,
-            since=since,
+            since=since if phase.targets else since + learner.grace,
             why=why,
             targets=phase.targets,
             observations=len(learner.seen) if phase.targets else learner.astray,

@@ -22,9 +22,10 @@ class WindowQuery(Struct, frozen=True):
 
 class Ask(Struct, frozen=True):
     """Ask Prometheus for the windows that end at `ends` (one: an instant query each; several: a range
-    query each, `interval` apart). Never before Prometheus' own clock has passed the last end plus
-    `delay` (T2). All of it within `budget`. Asks of one `family` for the same windows may be asked at
-    once: this one's series are those where the family's label has this `value`."""
+    query each, `interval` apart); or for one window at its end and at moments after it (W1). Never
+    before Prometheus' own clock has passed the last of them plus `delay` (T2). All of it within `budget`.
+    Asks of one `family` for the same windows may be asked at once: this one's series are those where the
+    family's label has this `value`."""
 
     watch: str
     ends: tuple[Ms, ...]

@@ -235,8 +235,6 @@ class Engine:
 
     def _judged(self, turn: Turn, watch: Watch, applied: Applied) -> None:
         soft, trigger = turn.soft, watch.trigger
-        if applied.outrun:
-            soft.outrun(trigger.group, applied.end)
         self._note(turn, watch, applied.end, dict(applied.counts))
         if watch.condition is trigger.condition or watch.key == watch_key(trigger):
             if _configured_watch(turn, watch):

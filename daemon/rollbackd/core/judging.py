@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from rollbackd.core.effects import WindowQuery
 from rollbackd.core.model import OPERATORS, Condition, Ms, Verdict
-from rollbackd.core.signals import Unreachable, Unusable
+from rollbackd.core.signals import Series, Unreachable, Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rollbackd.core.signals import QueryAnswer
 
@@ -78,6 +78,16 @@ def judge(
         judgement = Judgement()
         judgement.problem = f"not a number: {error}"
     return judgement
+
+
+def moments(condition: Condition, answers: Sequence[QueryAnswer]) -> Iterator[int]:
+    """Of one window asked at several moments: the first, and each at which a sample is there that was not."""
+    yield 0
+    first = 1 if condition.traffic is None else 2
+    coverage = [answer.windows for answer in answers[first:] if isinstance(answer, Series)]
+    for index in range(1, min(map(len, coverage), default=0)):
+        if any(newest[index] != newest[index - 1] for newest in coverage):
+            yield index
 
 
 def _fill(condition: Condition, judgement: Judgement, series: list[dict[str, str]], begin: Ms) -> None:

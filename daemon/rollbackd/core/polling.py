@@ -2,22 +2,26 @@
 
 The newest window is always asked. Windows before it that were not answered are asked once more as
 one range query an expression, oldest first, once Prometheus answers again; then all are judged in
-order.
+order. A window whose sample is not there is asked again at moments after its end, as many as have passed;
+none after it is judged before all of them have been asked.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from rollbackd.core.effects import Ask
 from rollbackd.core.signals import Unreachable
-from rollbackd.core.windows import Applied, Watch
+from rollbackd.core.state import RUNGS
+from rollbackd.core.windows import Applied, Told, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rollbackd.core.model import Ms
-    from rollbackd.core.signals import QueryAnswer, WindowsAnswered
+    from rollbackd.core.signals import WindowsAnswered
 
 FIRST_RETRY: Ms = 250
 PROMPT_RETRY: Ms = 10
@@ -46,7 +50,8 @@ def next_asks(watch: Watch, now: Ms, skew: Ms) -> list[Ask]:
         end = watch.retry[0]
         watch.retry = None
         if end not in watch.inflight:
-            asks.append(_ask(watch, end, end, max(newest + watch.interval - prom, FIRST_RETRY)))
+            budget = max(newest + watch.interval - prom, FIRST_RETRY)
+            asks.append(_ask_again(watch, end, prom - watch.trigger.delay, budget))
     asks += _backfill(watch)
     watch.due = newest + watch.interval + watch.trigger.delay - skew
     if watch.retry is not None:
@@ -60,19 +65,24 @@ def answered(watch: Watch, signal: WindowsAnswered, now: Ms, floor: Callable[[st
     reason = next((a.reason for a in signal.answers if isinstance(a, Unreachable)), None)
     if watch.backfilling == (first, last) and first not in watch.inflight:
         watch.backfilling = None
-        yield from _judge_backfill(watch, signal, reason, now, floor)
-    elif last in watch.inflight:  # else it was asked before a rewind
-        watch.inflight.discard(last)
+        for index, end in enumerate(signal.ends):
+            if end > watch.judged:
+                watch.answers[end] = Told(signal.answers, index) if reason is None else None
+    elif first in watch.inflight:  # else it was asked before a rewind
+        watch.inflight.discard(first)
+        partial = watch.partial
         if reason is None:
             watch.unreachable = None
-            if last > watch.judged:
-                watch.answers[last] = signal.answers
-            elif watch.partial is not None and watch.partial.end == last:
-                yield from _judge(watch, last, signal.answers, 0, now, floor)
+            if first > watch.judged:
+                watch.answers[first] = Told(signal.answers, 0)
+            elif partial is not None and partial.end == first:
+                yield from watch.look_again(last, signal.answers, now, floor)
         else:
             watch.unreachable = watch.unreachable or (now, reason)
-            if last == watch.asked:
-                _retry(watch, last, now)
+            if first == watch.asked:
+                _retry(watch, first, now)
+            if partial is not None and partial.end == first and _follows(watch):
+                partial.settled = True  # asked for once more, as all that was unreachable (W6)
     yield from _judge_ready(watch, now, floor)
 
 
@@ -110,6 +120,17 @@ def _ask(watch: Watch, first: Ms, last: Ms, budget: Ms) -> Ask:
     )
 
 
+def _ask_again(watch: Watch, end: Ms, until: Ms, budget: Ms) -> Ask:
+    """Ask for the window that ends at `end`; where it waits for samples, also at the moments of its grace
+    that have passed by `until` (Prometheus' time)."""
+    if watch.alignment is None or watch.partial is None or watch.partial.end != end or until <= end:
+        return _ask(watch, end, end, budget)
+    rung = watch.alignment.rung
+    rungs = min((until - end) // rung, RUNGS) if rung else 0
+    ask = _ask(watch, end, end, budget)
+    return replace(ask, ends=tuple(end + n * rung for n in range(rungs + 1)), interval=rung) if rungs else ask
+
+
 def _retry(watch: Watch, end: Ms, now: Ms, first: Ms = FIRST_RETRY) -> None:
     wait = min(first * 2**watch.tries, LONGEST_RETRY)
     watch.tries = min(watch.tries + 1, 10)
@@ -138,42 +159,27 @@ def _backfill(watch: Watch) -> list[Ask]:
 
 
 def _judge_ready(watch: Watch, now: Ms, floor: Callable[[str], Ms]) -> Iterator[Applied]:
-    while (end := watch.judged + watch.interval) in watch.answers:
-        yield from _close(watch, now, floor)
-        yield from _judge(watch, end, watch.answers.pop(end), 0, now, floor)
-    if watch.partial is not None and watch.retry is None and watch.partial.end not in watch.inflight:
-        watch.tries = watch.partial.tries
-        _retry(watch, watch.partial.end, now, PROMPT_RETRY if watch.prompt else FIRST_RETRY)
-
-
-def _judge(
-    watch: Watch,
-    end: Ms,
-    answers: tuple[QueryAnswer, ...],
-    index: int,
-    now: Ms,
-    floor: Callable[[str], Ms],
-) -> Iterator[Applied]:
-    applied = watch.apply(end, answers, index, now, floor)
-    if isinstance(applied, Applied):
-        yield applied
-
-
-def _judge_backfill(
-    watch: Watch, signal: WindowsAnswered, failed: str | None, now: Ms, floor: Callable[[str], Ms]
-) -> Iterator[Applied]:
-    for index, end in enumerate(signal.ends):
-        if end <= watch.judged:
-            continue
-        yield from _close(watch, now, floor)
-        if failed is None:
-            yield from _judge(watch, end, signal.answers, index, now, floor)
+    while _follows(watch):
+        if watch.partial is not None and watch.grace and not watch.partial.settled:
+            break
+        closed = watch.close_partial(now, floor)
+        if closed is not None:
+            yield closed  # the next window is judged: late samples of the one before are too late (W14)
+        end = watch.judged + watch.interval
+        told = watch.answers.pop(end)
+        applied = watch.apply(end, *told, now, floor) if told is not None else watch.miss(end, now, floor)
+        if isinstance(applied, Applied):
+            yield applied
+    partial = watch.partial
+    if partial is not None and watch.retry is None and partial.end not in watch.inflight:
+        watch.tries = partial.tries
+        if _follows(watch):
+            watch.retry = (partial.end, now)
+            watch.due = now
         else:
-            yield watch.miss(end, now, floor)
+            _retry(watch, partial.end, now, PROMPT_RETRY if watch.prompt else FIRST_RETRY)
 
 
-def _close(watch: Watch, now: Ms, floor: Callable[[str], Ms]) -> Iterator[Applied]:
-    """The next window is judged: late samples of the one before are too late (W14)."""
-    closed = watch.close_partial(now, floor)
-    if closed is not None:
-        yield closed
+def _follows(watch: Watch) -> bool:
+    """Whether the next window to be judged has been answered for."""
+    return watch.judged + watch.interval in watch.answers

@@ -33,7 +33,7 @@ def pass_over(watch: Watch, signal: WindowsAnswered, now: Ms) -> bool:
     if watch.answers or watch.unreachable is not None or watch.retry is not None:
         return False
     series = _series(signal.answers)
-    if series is None or not _all_ok(watch.condition, series, watch.verdicts, begin):
+    if series is None or not _all_ok(watch.condition, series, watch.verdicts, begin + watch.grace):
         return False
     watch.inflight.clear()
     plain = 1 if watch.condition.traffic is None else 2

@@ -259,12 +259,6 @@ class Soft:
         for watch in self.named(trigger):
             watch.streaks.pop(subject, None)
 
-    def outrun(self, group: str, end: Ms) -> None:
-        """The group's aligned window that ended at `end` did not hold its sample."""
-        learner = self.learners.get(f"scrapes/{group}")
-        if learner is not None:
-            learner.outrun(end)
-
     def grouped(self, group: str) -> list[Watch]:
         """The watches whose alignment is learned with this group's."""
         return self._by_group.get(group, [])

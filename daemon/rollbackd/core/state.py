@@ -312,6 +312,10 @@ class Counting(Struct, frozen=True):
     first: bool = False
 
 
+RUNGS = 16
+"""Moments of an aligned window's grace: a quarter of the interval."""
+
+
 class Alignment(Struct, frozen=True):
     """Where a group's windows end by what was learned, of those that begin at `since` (Prometheus' time)
     or later (W1). `targets` 0: there is no single phase, and they end at multiples of the interval."""
@@ -320,6 +324,16 @@ class Alignment(Struct, frozen=True):
     align: Ms
     since: Ms
     targets: int
+
+    @property
+    def rung(self) -> Ms:
+        """After a window's end it is looked for late samples at `RUNGS` moments so far apart; 0: at none."""
+        return max(self.interval // 64, 1) if self.targets else 0
+
+    @property
+    def grace(self) -> Ms:
+        """What was scraped so late after a window's end still belongs to it, and not to the next."""
+        return RUNGS * self.rung
 
 
 class Spent(Struct, frozen=True):

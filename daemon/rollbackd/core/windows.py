@@ -7,14 +7,14 @@ unreachable is asked again before anything later counts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from rollbackd.core.judging import EVERYONE, Judgement, judge, window_queries
+from rollbackd.core.judging import Judgement, judge, moments, window_queries
 from rollbackd.core.signals import Unreachable
 from rollbackd.core.state import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from rollbackd.core.effects import WindowQuery
     from rollbackd.core.model import Condition, Family, Ms, Trigger, Verdict
@@ -51,7 +51,7 @@ class Streak:
 class Applied:
     """What one judged window did to the streaks."""
 
-    __slots__ = ("counts", "end", "ended", "grown", "judgement", "missed", "outrun", "retired", "verdicts")
+    __slots__ = ("counts", "end", "ended", "grown", "judgement", "missed", "retired", "verdicts")
 
     def __init__(self, end: Ms, judgement: Judgement) -> None:
         self.end = end
@@ -62,18 +62,29 @@ class Applied:
         self.ended: list[str] = []  # subjects whose streak it ended
         self.retired: list[str] = []
         self.missed = False  # never answered
-        self.outrun = False  # aligned, and it ended before its sample: the scrape began late
 
 
 class Partial:
-    """A window some of whose subjects wait for their decisive samples (W14)."""
+    """A window some of whose subjects wait for their decisive samples (W14).
 
-    __slots__ = ("end", "tries", "waiting")
+    `settled`: what is asked of it by now can only show what was scraped in time and is seen late; until
+    then no later window is judged.
+    """
 
-    def __init__(self, end: Ms, waiting: list[str], tries: int) -> None:
+    __slots__ = ("end", "settled", "tries", "waiting")
+
+    def __init__(self, end: Ms, waiting: list[str]) -> None:
         self.end = end
         self.waiting = waiting
-        self.tries = tries
+        self.tries = 0
+        self.settled = False
+
+
+class Told(NamedTuple):
+    """What was told of a window: the `nth` of those in these answers."""
+
+    answers: tuple[QueryAnswer, ...]
+    nth: int
 
 
 class Watch:
@@ -114,7 +125,7 @@ class Watch:
         self.asked: Ms = 0
         self.inflight: set[Ms] = set()
         self.backfilling: tuple[Ms, Ms] | None = None
-        self.answers: dict[Ms, tuple[QueryAnswer, ...]] = {}
+        self.answers: dict[Ms, Told | None] = {}  # of windows after `judged`; None: it will never be told
         self.retry: tuple[Ms, Ms] | None = None  # (end, steady)
         self.tries = 0
         self.due: Ms = 0
@@ -135,14 +146,15 @@ class Watch:
         return begin + self.interval if begin == since else begin + 2 * self.interval
 
     @property
-    def aligned(self) -> bool:
-        """Whether windows end just as their samples become visible."""
-        return self.alignment is not None and self.alignment.targets > 0
+    def grace(self) -> Ms:
+        """A sample belongs to a window if it was scraped at most so long after its end, and not so early
+        as to belong to the one before. 0 where windows do not end just as their samples become visible."""
+        return 0 if self.alignment is None else self.alignment.grace
 
     @property
     def prompt(self) -> bool:
         """Whether late samples are late by little. Not where a remote store shows them later still."""
-        return self.aligned and self.late < LATE_WINDOWS
+        return self.grace > 0 and self.late < LATE_WINDOWS
 
     def at_rest(self) -> bool:
         """Whether all that was asked is judged for good, and no streak holds any of it."""
@@ -167,34 +179,51 @@ class Watch:
         Subjects without their decisive samples stay in `partial`; judging the same window again
         completes them. `floor(subject)` is where its windows begin to count (Prometheus' time).
         """
-        judgement = judge(self.condition, answers, index, end - self.interval)
+        judgement = judge(self.condition, answers, index, end - self.interval + self.grace)
         if isinstance(judgement, Unreachable):
             return judgement
         applied = Applied(end, judgement)
         verdicts = self._complete(judgement)
-        tries = 0
-        if self.partial is not None:
-            verdicts = {subject: verdicts.get(subject, "no_data") for subject in self.partial.waiting}
-            tries = self.partial.tries + 1
+        again = self.partial
+        if again is not None:
+            verdicts = {subject: verdicts.get(subject, "no_data") for subject in again.waiting}
         waiting = [subject for subject in verdicts if subject in judgement.uncovered]
         for subject in waiting:
             del verdicts[subject]
-        self.partial = Partial(end, waiting, tries) if waiting else None
-        if tries == LATE_TRIES:
-            self.late += 1
-        elif tries == 0 and not waiting:
+        self.partial = Partial(end, waiting) if waiting else None
+        if again is None and not waiting:
             self.late = 0
         self.notice_gaps(judgement.newest)
         self._take(applied, verdicts, floor)
         self._finish(applied, now)
         return applied
 
+    def look_again(
+        self, until: Ms, answers: tuple[QueryAnswer, ...], now: Ms, floor: Callable[[str], Ms]
+    ) -> Iterator[Applied]:
+        """Judge what waits in `partial` by the first of the moments asked, the last of them `until`, at which
+        its sample is there. Which one that is does not depend on how many were asked (W1)."""
+        before = self.partial
+        if before is None:
+            return
+        tries = before.tries + 1
+        if tries == LATE_TRIES:
+            self.late += 1
+        for index in moments(self.condition, answers):
+            applied = self.apply(before.end, answers, index, now, floor)
+            if isinstance(applied, Unreachable):
+                return
+            yield applied
+            if self.partial is None:
+                return
+            self.partial.tries = tries
+            self.partial.settled = until >= before.end + self.grace
+
     def close_partial(self, now: Ms, floor: Callable[[str], Ms]) -> Applied | None:
         """The time for late samples is over: what still waits is `no_data` (W14)."""
         if self.partial is None:
             return None
         applied = Applied(self.partial.end, Judgement())
-        applied.outrun = self.aligned and (self.pilot == EVERYONE or self.pilot in self.partial.waiting)
         verdicts: dict[str, Verdict] = dict.fromkeys(self.partial.waiting, "no_data")
         self.partial = None
         self._take(applied, verdicts, floor)
