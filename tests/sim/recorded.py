@@ -174,4 +174,4 @@ def _told(signal: s.WindowsAnswered, world: World, now: Ms) -> Told:
                 answers.append(Answer(query.role, None, "unreachable"))
             case s.Unusable():
                 answers.append(Answer(query.role, None, "unusable"))
-    return Told(now, now, signal.watch, signal.ends, tuple(answers), signal.skew)
+    return Told(now, now, signal.watch, signal.ends, watch.interval, tuple(answers), signal.skew)

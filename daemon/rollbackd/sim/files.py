@@ -185,10 +185,12 @@ def _group(chance: Chance, number: int, plans: list[str]) -> dict[str, Any]:
         _trigger(chance, f"T{number}{index}", plans)
         for index in range(chance.between(1, 2, number, "triggers"))
     ]
+    align = chance.pick(["0s", "3s", "auto"], number, "align")
+    each_scrape = align == "auto" and chance.yes(40, number, "each scrape")
     return {
         "name": f"g{number}",
-        "interval": chance.pick(["10s", "15s", "20s"], number, "interval"),
-        "align": chance.pick(["0s", "3s", "auto"], number, "align"),
+        "interval": "5s" if each_scrape else chance.pick(["10s", "15s", "20s"], number, "interval"),
+        "align": align,
         "delay": chance.pick(["0s", "0s", "1s"], number, "delay"),
         "triggers": triggers,
     }

@@ -239,6 +239,17 @@ def prometheus_is_odd(chance: Chance, config: Config, until: Ms) -> Iterator[Hap
         yield Fails(_moment(own, until), what, own.pick((3, 20, 70), "lasts") * SECOND, amount=amount)
 
 
+def scrapes_begin_late(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """A busy Prometheus: by up to half of the shortest windows' grace (W1)."""
+    yield Fails(When(at=MINUTE), "late_scrapes", until, amount=chance.pick((30, 200, 620), "amount"))
+    for number, trigger in enumerate(config.triggers[:2]):
+        at = chance.between(80, 300, number, "at") * SECOND
+        yield _ails(chance, trigger, When(at=at), f"while late {number}")
+    if chance.yes(40, "odd"):
+        what: Trouble = chance.pick(("refused", "ten_minutes_out", "late_answers", "frozen"), "what")
+        yield Fails(_moment(chance, until), what, chance.pick((3, 20), "lasts") * SECOND, amount=300)
+
+
 def nobody_answers(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
     what = chance.pick(("receiver_refuses", "receiver_deaf", "receiver_slow"), "what")
     of = chance.pick(("", *RECEIVERS), "of")
@@ -306,6 +317,7 @@ RECIPES: tuple[Callable[[Chance, Config, Ms], Iterator[Happening]], ...] = (
     veto_races_its_window,
     out_for_ten_minutes,
     prometheus_is_odd,
+    scrapes_begin_late,
     nobody_answers,
     checks_are_odd,
     disk_is_odd,

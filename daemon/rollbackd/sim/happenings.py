@@ -26,6 +26,7 @@ Trouble = Literal[
     "frozen",  # no scrapes: dead samples are served as if they were new (28, 32)
     "skewed",  # Prometheus' clock is off by `amount` (17)
     "late_answers",  # each takes `amount`
+    "late_scrapes",  # some begin late, by `amount` at most
     "receiver_refuses",
     "receiver_deaf",  # takes the page, and its answer never comes
     "receiver_slow",

@@ -68,7 +68,7 @@ class Play:
         self._config = of(scenario, 0)
         troubles: dict[str, Ms] = {}
         service = Service(self._config)
-        prometheus = Prometheus(service, troubles, chance.below(5_000, "phase"))
+        prometheus = Prometheus(service, troubles, chance)
         host = Host(self.loop, self._clocks, chance, scenario.steps, self._record, service.step_done)
         self.disk = Disk(self.loop, chance, troubles, scenario.crashes, self._durable, self._power_cut)
         self.around = Surroundings(
@@ -230,6 +230,8 @@ class Play:
                 self.loop.suspend(now + fails.lasts)
             case "frozen":
                 self.around.prometheus.freeze(now)
+            case "late_scrapes":
+                self.around.prometheus.delay(now, now + fails.lasts, fails.amount)
         self.around.troubles[what] = fails.amount
         self.around.aimed[what] = fails.of
         self.loop.at(now + max(fails.lasts, 1), self._mended, what)

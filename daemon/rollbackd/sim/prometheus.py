@@ -12,6 +12,7 @@ from rollbackd.sim.service import COHORTS
 if TYPE_CHECKING:
     from rollbackd.core.effects import Ask, WindowQuery
     from rollbackd.core.model import Ms
+    from rollbackd.sim.chance import Chance
     from rollbackd.sim.service import Service
 
 SCRAPE: Ms = 5_000
@@ -24,10 +25,12 @@ _METRIC = re.compile(r"""\b(value|errors|total|calm|healthy|verify)\{of="(\w+)"\
 class Prometheus:
     """`troubles` are the faults that are on, by name, with their amounts."""
 
-    def __init__(self, service: Service, troubles: dict[str, Ms], phase: Ms) -> None:
+    def __init__(self, service: Service, troubles: dict[str, Ms], chance: Chance) -> None:
         self._service = service
         self._troubles = troubles
-        self._phase = phase
+        self._chance = chance
+        self._phase = chance.below(SCRAPE, "phase")
+        self._late: list[tuple[Ms, Ms, Ms]] = []  # scrapes begin late from, until, by so much at most
         self._frozen_since: Ms | None = None
         self._dark: list[tuple[Ms, Ms]] = []  # no scrapes from, until
 
@@ -43,6 +46,10 @@ class Prometheus:
         if self._frozen_since is not None:
             self._dark.append((self._frozen_since, now))
             self._frozen_since = None
+
+    def delay(self, since: Ms, until: Ms, most: Ms) -> None:
+        """Some scrapes of that time begin late."""
+        self._late.append((since, until, most))
 
     def why_not(self) -> s.Unreachable | s.Unusable | None:
         """Why nothing can be had of it now."""
@@ -65,7 +72,7 @@ class Prometheus:
             return None
         sample = self._scrape_before(at)
         while self._missed(sample - self.skew):
-            sample -= SCRAPE
+            sample = self._scrape_before(sample - 1)
         return {"service": s.Scrape(sample, TOOK)} if at - sample <= LOOK_BACK else {}
 
     def value(self, expr: str, now: Ms) -> float | None:
@@ -106,20 +113,30 @@ class Prometheus:
         if how in ("nan", "infinite"):
             return "NaN" if how == "nan" else "+Inf"
         # Each sample has a value of its own, so that evidence names its window.
+        digit = (sample - self._phase) // SCRAPE % 10
         bad = how in ("breach", "low_traffic")
         if metric == "errors":
-            return f"5{sample // SCRAPE % 10}" if bad else None
-        return f"5.{sample // SCRAPE % 10}" if bad else f"0.{sample // SCRAPE % 10}"
+            return f"5{digit}" if bad else None
+        return f"5.{digit}" if bad else f"0.{digit}"
 
     def _newest(self, trigger: str, subject: int, end: Ms, now: Ms) -> Ms:
         """When the newest sample at `end` was scraped: Prometheus' time, like `end`."""
         sample = self._scrape_before(min(end, now + self.skew))
         while self._missed(sample - self.skew) or self._unscraped(trigger, subject, sample - self.skew):
-            sample -= SCRAPE
+            sample = self._scrape_before(sample - 1)
         return sample
 
     def _scrape_before(self, moment: Ms) -> Ms:
-        return (moment - self._phase) // SCRAPE * SCRAPE + self._phase
+        number = (moment - self._phase) // SCRAPE
+        began = self._began(number)
+        return began if began <= moment else self._began(number - 1)
+
+    def _began(self, number: int) -> Ms:
+        planned = number * SCRAPE + self._phase
+        for since, until, most in self._late:
+            if since <= planned - self.skew < until and self._chance.yes(30, "is late", number):
+                return planned + self._chance.between(1, most, "late", number)
+        return planned
 
     def _missed(self, at: Ms) -> bool:
         if self._frozen_since is not None and at >= self._frozen_since:

@@ -77,13 +77,15 @@ class Cancelled(Struct, frozen=True):
 
 
 class Told(Struct, frozen=True):
-    """What Prometheus said about windows, as it reached the daemon. One entry of `answers` for each query
-    of the `Ask`: its role, and either the series of each window (subject → text) or why there is none."""
+    """What Prometheus said about windows, as it reached the daemon; `ends` and `interval` as in the `Ask`.
+    One entry of `answers` for each of its queries: its role, and either the series of each window
+    (subject → text) or why there is none."""
 
     at: Ms
     steady: Ms
     watch: str
     ends: tuple[Ms, ...]
+    interval: Ms
     answers: tuple[Answer, ...]
     skew: Ms | None
 

@@ -158,7 +158,7 @@ class SimulatedWorld:
         answers = (failed,) * len(ask.queries) if failed else around.prometheus.answers(ask, now)
         skew = None if isinstance(failed, s.Unreachable) else now + around.prometheus.skew - steady
         told = tuple(_told(query.role, found) for query, found in zip(ask.queries, answers, strict=True))
-        around.record(tape.Told(now, steady, ask.watch, ask.ends, told, skew))
+        around.record(tape.Told(now, steady, ask.watch, ask.ends, ask.interval, told, skew))
         return s.WindowsAnswered(ask.watch, ask.ends, answers, skew)
 
     def _scrapes(self, ask: AskScrapes) -> None:

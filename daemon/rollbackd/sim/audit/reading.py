@@ -38,14 +38,15 @@ def breaches(value: float, limit: Doc) -> bool:
 
 
 class Window:
-    """One window as one `Told` gave it."""
+    """One window as one `Told` gave it; `later`: at later moments of its grace (W1)."""
 
-    __slots__ = ("begin", "condition", "coverage", "failure", "steady", "traffic", "values")
+    __slots__ = ("begin", "condition", "coverage", "failure", "later", "steady", "traffic", "values")
 
-    def __init__(self, told: Told, index: int, condition: Doc, interval: Ms) -> None:
+    def __init__(self, told: Told, index: int, condition: Doc, begin: Ms) -> None:
         self.steady = told.steady
         self.condition = condition
-        self.begin = told.ends[index] - interval
+        self.begin = begin
+        self.later: list[Window] = []
         self.failure = _failure(told.answers)
         self.values: dict[str, str] = {}
         self.traffic: dict[str, str] | None = None
@@ -68,6 +69,11 @@ class Window:
                 yield subject
 
     def read(self, subject: str) -> Reading:
+        """By the first moment at which its sample is there."""
+        readings = (moment.read_once(subject) for moment in (self, *self.later))
+        return next((reading for reading in readings if reading.verdict), UNHEARD)
+
+    def read_once(self, subject: str) -> Reading:
         if self.failure:
             return Reading("unknown") if self.failure == "unusable" else UNHEARD
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from rollbackd.sim.audit.reading import NO_DATA, UNHEARD, Reading, Window
 from rollbackd.sim.tape import Booted, Died, Started, Told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from rollbackd.sim.audit.book import Book, Doc, Life, Subject
     from rollbackd.sim.tape import Ms
 
@@ -47,15 +50,23 @@ class Watch:
         self.missing: set[Ms] = set()  # older windows that are being asked
         self.steady: Ms = 0
 
-    def take(self, told: Told, condition: Doc) -> None:
-        windows = self.windows
-        for index, end in enumerate(told.ends):
-            windows.setdefault(end, []).append(Window(told, index, condition, self.interval))
-        self.newest = max(self.newest, told.ends[-1])
+    def take(self, told: Told, condition: Doc, grace: Callable[[Ms], Ms]) -> None:
+        windows, ends = self.windows, self.ends(told.ends, told.interval)
+        for index, end in enumerate(ends):
+            begin = end - self.interval + grace(end)
+            windows.setdefault(end, []).append(Window(told, index, condition, begin))
+        if len(ends) < len(told.ends):
+            whole = windows[ends[0]][-1]
+            whole.later = [Window(told, n, condition, whole.begin) for n in range(1, len(told.ends))]
+        self.newest = max(self.newest, ends[-1])
         self.missing.discard(told.ends[0])
         self.steady = told.steady
         while len(windows) > REMEMBERED:
             del windows[min(windows)]
+
+    def ends(self, asked: Sequence[Ms], interval: Ms) -> Sequence[Ms]:
+        """The windows that were asked: one, if so at several moments of its grace (W1)."""
+        return asked if interval == self.interval else asked[:1]
 
     def readings(self, end: Ms, subject: str) -> list[Reading]:
         return [window.read(subject) for window in self.windows.get(end, ())]
@@ -154,10 +165,15 @@ class Windows(Noun):
         watch = self.watches.get(record.fields["watch"])
         if watch is None:
             watch = self.watches[record.fields["watch"]] = Watch(definition[0])
-        interval = watch.interval
+        interval, moments = watch.interval, ends
+        ends = watch.ends(moments, record.fields["interval"])
         aligned = all((end - self._align(watch, end)) % interval == 0 for end in ends)
         self.book.demand("W1", aligned, record.key, "does not end at its interval")
-        self.book.demand("I16", len(ends) <= 4 * EVIDENCE, record.key, "asks without end")
+        self.book.demand("I16", len(moments) <= 4 * EVIDENCE, record.key, "asks without end")
+        grace = self._grace(watch, ends[0])
+        late = [grace * n // 16 for n in range(len(moments))]
+        graceful = ends is moments or ([at - ends[0] for at in moments] == late and late[-1] <= grace)
+        self.book.demand("W1", graceful, record.key, "looks for late samples at", moments)
         if ends[-1] < watch.newest_asked:
             watch.missing.add(ends[0])
             self.book.dues.settle_all("fire", watch.trigger["name"])
@@ -165,21 +181,31 @@ class Windows(Noun):
 
     def _align(self, watch: Watch, end: Ms) -> Ms:
         """Where the window that ends at `end` had to: by the files, or by what was learned by then."""
-        trigger = watch.trigger
-        align: Ms = trigger.get("align", 0)
+        learned = self._learned(watch, end)
+        align: Ms = watch.trigger.get("align", 0) if learned is None else learned.get("align", 0)
+        return align
+
+    def _grace(self, watch: Watch, end: Ms) -> Ms:
+        """What is scraped so long after that window still belongs to it: about a quarter of the interval."""
+        learned = self._learned(watch, end)
+        return watch.interval // 64 * 16 if learned is not None and learned.get("targets") else 0
+
+    def _learned(self, watch: Watch, end: Ms) -> Doc | None:
+        trigger, found = watch.trigger, None
         if trigger.get("auto_align"):
             for learned in self._alignments.get(trigger["group"], ()):
                 if learned["since"] < end and learned["interval"] == trigger["interval"]:
-                    align = learned.get("align", 0)
-        return align
+                    found = learned
+        return found
 
     def _aligned(self, document: Doc) -> None:
         """W1: only between streaks, and no window of before reaches into those of after."""
         since = document["since"]
-        self._alignments.setdefault(document["group"], []).append(document)
         for watch in self.watches.values():
             if watch.trigger["group"] == document["group"] and watch.windows:
-                self.book.demand("W1", watch.newest <= since, document["group"], "overlaps", watch.newest)
+                reaches = watch.newest + (0 if document["targets"] else self._grace(watch, watch.newest))
+                self.book.demand("W1", reaches <= since, document["group"], "overlaps", watch.newest)
+        self._alignments.setdefault(document["group"], []).append(document)
         for life in self.book.lives.values():
             counted = any(t["group"] == document["group"] for t in life.triggers.values())
             self.book.demand(
@@ -205,10 +231,10 @@ class Windows(Noun):
         watch = self.watches.get(told.watch)
         if watch is None:
             watch = self.watches[told.watch] = Watch(definition[0])
-        if told.ends[-1] + 2 * watch.interval < watch.newest:
+        if told.interval == watch.interval and told.ends[-1] + 2 * watch.interval < watch.newest:
             watch.windows.clear()  # Prometheus' clock was ahead: streaks begin anew (T2)
             watch.newest = 0
-        watch.take(told, definition[1])
+        watch.take(told, definition[1], partial(self._grace, watch))
         if definition[1] is definition[0]["condition"] and book.alive:
             self._look(watch, told)
 
@@ -227,7 +253,7 @@ class Windows(Noun):
         """Who has to fire, to be seen ending, or to leave, by this answer?"""
         trigger, book = watch.trigger, self.book
         newest = watch.windows[watch.newest][-1]
-        certain = not watch.missing and told.ends[-1] == watch.newest
+        certain = not watch.missing and watch.ends(told.ends, told.interval)[-1] == watch.newest
         name, current = trigger["name"], book.triggers.get(trigger["name"])
         configured = current is not None and current["fingerprint"] == trigger["fingerprint"]
         configured = configured and not book.finish_only
@@ -442,13 +468,27 @@ class Windows(Noun):
         watch = self.watch(trigger)
         said = [] if watch is None else watch.readings(seen["end"], subject)
         verdict = seen["verdict"]
-        if verdict == "no_data" and (not said or UNHEARD in said or any(r == NO_DATA for r in said)):
+        if verdict == "no_data" and (not said or NO_DATA in said):
+            return
+        if verdict == "no_data" and UNHEARD in said:
+            passed = watch is not None and self._passed_over(watch, seen["end"], said)
+            self.book.demand(
+                "W14", not passed, who, "has no data at", seen["end"], "but a late sample:", said
+            )
             return
         if verdict != "breach":
             agrees = any(reading.verdict == verdict for reading in said)
         else:
             agrees = any(r.verdict == "breach" and r.value == seen.get("value") for r in said)
         self.book.demand("I8", agrees, who, "saw", seen, "where Prometheus told", said)
+
+    def _passed_over(self, watch: Watch, end: Ms, said: list[Reading]) -> bool:
+        """Whether an aligned window was given up though a sample was told, or not looked for to the last."""
+        if not self._grace(watch, end):
+            return False
+        told = watch.windows[end]
+        sought = any(len(window.later) == 16 or window.failure for window in told)
+        return any(reading.verdict for reading in said) or not sought
 
     # For the other nouns
 
