@@ -34,6 +34,7 @@ from rollbackd.sim.tape import (
 
 NAMES = {
     "Ask": "ask",
+    "AskScrapes": "ask_scrapes",
     "RunStep": "run_step",
     "StopStep": "stop_step",
     "RunCheck": "run_check",

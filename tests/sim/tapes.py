@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from msgspec.structs import replace
 from tests.fakes import made
 from tests.fakes.made import MINUTE, SECOND
+from tests.fakes.targets import align, watched
 from tests.sim.recorded import Recorded
 from tests.stories.catalog import plots
 
@@ -76,6 +77,16 @@ def _vetoed() -> Recorded:
     return one
 
 
+def _late_scrape() -> Recorded:
+    """What is not there counts as a breach here; and the last sample before it fires comes late."""
+    one = Recorded(watched(no_data="breach"))
+    targets = align(one)
+    targets.bad = {0, 1, 2}
+    targets.late["", 2] = 400
+    one.run(targets.end(6))
+    return one
+
+
 STORIES: dict[str, Callable[[], Recorded]] = {
     "auto": lambda: _plot("auto"),
     "repeatable": lambda: _plot("repeatable"),
@@ -88,6 +99,7 @@ STORIES: dict[str, Callable[[], Recorded]] = {
     "people": _people,
     "late": _late,
     "vetoed": _vetoed,
+    "late scrape": _late_scrape,
 }
 
 

@@ -143,6 +143,20 @@ def misread(firings: list[dict[str, object]]) -> list[dict[str, object]]:
     return [{**found, "windows": wrong(found["windows"])} for found in firings]  # type: ignore[arg-type]
 
 
+def unseen(firings: list[dict[str, object]]) -> list[dict[str, object]]:
+    def blind(windows: list[dict[str, object]]) -> list[dict[str, object]]:
+        return [*windows[:-1], {"end": windows[-1]["end"], "verdict": "no_data"}]
+
+    return [{**found, "windows": blind(found["windows"])} for found in firings]  # type: ignore[arg-type]
+
+
+def sought_at_will(tape: Tape) -> Tape:
+    """A late sample is looked for at another moment than all agree on."""
+    asked = next(r for r in tape if isinstance(r, Started) and len(r.fields.get("ends", ())) > 1)
+    asked.fields["ends"] = [*asked.fields["ends"][:-1], asked.fields["ends"][-1] + 1]
+    return tape
+
+
 def later(by: int) -> object:
     return lambda value: value + by
 
@@ -196,6 +210,8 @@ LIES: dict[str, tuple[str, Edit, str]] = {
     "the evidence is not what was told": ("auto", changed(kind("life_opened"), firings=misread), "I8"),
     "the streak is not what was told": ("auto", changed(kind("life_opened"), firings=lengthened), "W4"),
     "a window is asked between its ends": ("auto", started("ask", ends=lambda ends: [ends[0] + 1]), "W1"),
+    "a late sample is looked for at will": ("late scrape", sought_at_will, "W1"),
+    "a late sample is passed over": ("late scrape", changed(kind("life_opened"), firings=unseen), "W14"),
     "who fired stays armed": ("auto", without_rows(kind("subject_disarmed")), "W8"),
     "the cooldown is cut short": (
         "rollout",

@@ -3,83 +3,19 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.core.test_alignment import scraped
-from tests.fakes import made
-from tests.fakes.made import INTERVAL, SECOND, START
+from tests.fakes.made import INTERVAL, SECOND
 from tests.fakes.story import Story
+from tests.fakes.targets import AFTER, GRACE, LATEST, RUNG, TOOK, Targets, aligned
 
 from rollbackd.core import events as e
-from rollbackd.core.alignment import slack
-from rollbackd.core.model import Condition, Limit, Ms
-from rollbackd.core.state import Alignment, Seen
-
-PHASE: Ms = 3_000
-TOOK: Ms = 20
-AFTER: Ms = TOOK + slack(INTERVAL)
-"""From a scrape to the window's end."""
-
-ALIGNED = Alignment(INTERVAL, PHASE + AFTER, START, 1)
-RUNG, GRACE = ALIGNED.rung, ALIGNED.grace
-LATEST = AFTER + GRACE
+from rollbackd.core.model import Ms
+from rollbackd.core.state import Seen
 
 LATE = (0, 1, AFTER - TOOK, AFTER, AFTER + 1, AFTER + RUNG, AFTER + RUNG + 1, 400, GRACE // 2, LATEST)
-
-
-class Targets:
-    """One a subject, scraped once a window. Scrape 0 is decisive for window 0, the first after all is
-    learned; a scrape is seen only once it is over."""
-
-    def __init__(self, story: Story, subjects: tuple[str, ...] = ("",)) -> None:
-        self.story = story
-        self.subjects = subjects
-        self.late: dict[tuple[str, int], Ms] = {}
-        self.dead: set[int] = set()
-        self.bad: set[int] = set()
-        self.first: Ms = 0
-        story.world.readings["newest"] = lambda at: {s: str(self.began(s, at) / 1000) for s in subjects}
-        story.world.readings["errors"] = lambda at: {s: self.value(self.began(s, at)) for s in subjects}
-
-    def begin(self) -> None:
-        event = self.story.of(e.AlignmentLearned)[-1]
-        assert event.align == PHASE + AFTER
-        end = (event.since - event.align) // INTERVAL * INTERVAL + event.align + 3 * INTERVAL
-        self.first = end - AFTER
-
-    def end(self, number: int) -> Ms:
-        return self.first + AFTER + number * INTERVAL
-
-    def began(self, subject: str, at: Ms) -> Ms:
-        """When the newest scrape of all that are seen by now began, as of `at`."""
-        number = (at - self.first) // INTERVAL
-        while True:
-            began = self.first + number * INTERVAL + self.late.get((subject, number), 0)
-            if number not in self.dead and began <= at and began + TOOK <= self.story.now:
-                return began
-            number -= 1
-
-    def value(self, began: Ms) -> str:
-        """Each sample has its own."""
-        number = (began - self.first) // INTERVAL
-        return f"{2 if number in self.bad else 0}.{number % 1000:03}"
-
-
-def aligned(subjects: tuple[str, ...] = ("",), **trigger: Any) -> tuple[Story, Targets]:
-    """A story whose windows have been aligned a moment ago."""
-    condition = Condition("errors", Limit(">", 1.0), coverage=("newest",))
-    per = () if subjects == ("",) else ("pod",)
-    watched = made.trigger(auto_align=True, condition=condition, action="shadow", per=per, **trigger)
-    one = Story(made.config(watched, groups=(made.group(),)))
-    one.world.scrapes = scraped(INTERVAL, PHASE, TOOK)
-    targets = Targets(one, subjects)
-    targets.first = START + PHASE
-    one.run_to(lambda: bool(one.of(e.AlignmentLearned)))
-    targets.begin()
-    return one, targets
 
 
 def fired(one: Story) -> list[tuple[Seen, ...]]:
