@@ -286,5 +286,7 @@ def test_every_verb_has_its_handler_and_every_event_its_fold() -> None:
     from rollbackd.core import fold, operators
 
     assert set(get_args(s.Verb)) == set(operators._VERBS)
-    folded = set(fold._HANDLERS) | {kind for kind in e.EVENTS if issubclass(kind, e.LifeEvent)}
+    folded = {*fold._HANDLERS, *fold.standing.COUNTERS} | {
+        kind for kind in e.EVENTS if issubclass(kind, e.LifeEvent)
+    }
     assert set(e.EVENTS) - folded == {e.ConfigurationRefused, e.JournalRecovered}

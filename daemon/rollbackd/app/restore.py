@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import rollbackd.core
-from rollbackd.core.fold import apply
+from rollbackd.core.fold import Own, apply
 from rollbackd.core.state import State
 from rollbackd.journal.sqlite import SqliteJournal
 
@@ -62,9 +62,10 @@ def restore(journal: SqliteJournal) -> Restored:
     snapshot = journal.snapshot()
     state, after = _from(snapshot)
     unknown: dict[str, None] = {}
+    own = Own()
     for recorded in journal.replay(after):
         if recorded.event is not None:
-            state = apply(state, recorded.event)
+            state = apply(state, recorded.event, own)
         else:
             unknown[f"{recorded.kind} v{recorded.version}"] = None
     return Restored(state, journal, journal.head().seq, tuple(unknown))

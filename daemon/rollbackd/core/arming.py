@@ -181,7 +181,8 @@ def _tell_standing(turn: Turn, trigger: Trigger, subjects: list[str], cause: str
 
 def arm(turn: Turn, entry: Disarmed, why: e.ArmReason) -> None:
     turn.emit(e.SubjectArmed(at=turn.now, trigger=entry.trigger, subject=entry.subject, why=why))
-    if entry.told and not any(other.told for other in of_trigger(turn.state, entry.trigger)):
+    others = turn.state.disarmed.values()
+    if entry.told and not any(other.told and other.trigger == entry.trigger for other in others):
         resolve_matter(turn, f"breach/{entry.trigger}", f"armed: {why.replace('_', ' ')}")
 
 

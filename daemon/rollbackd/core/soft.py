@@ -69,7 +69,7 @@ class Soft:
         self._by_name: dict[str, list[Watch]] = {}
         self._by_group: dict[str, list[Watch]] = {}
         self._pinned: list[tuple[str, bool]] = []
-        self._involved: tuple[object, object, frozenset[str]] = (None, None, frozenset())
+        self._involved: tuple[object, frozenset[str]] = (None, frozenset())
 
     def watch(self, trigger: Trigger, *, recovery: bool = False) -> Watch | None:
         return self.watches.get(watch_key(trigger, recovery=recovery and trigger.recovered is not None))
@@ -200,11 +200,11 @@ class Soft:
 
     def involved(self, state: State) -> frozenset[str]:
         """The triggers of open lives and of disarmed subjects."""
-        disarmed, lives, known = self._involved
-        if disarmed is not state.disarmed or lives is not state.lives:
+        known_of, known = self._involved
+        if known_of is not state:  # its mappings may be the same, and grown, within a turn
             names = {entry.trigger for entry in state.disarmed.values()}
             known = frozenset(names.union(*(life.triggers for life in state.lives.values())))
-            self._involved = (state.disarmed, state.lives, known)
+            self._involved = (state, known)
         return known
 
     def _asker(self, key: str) -> Watch | Learner | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollbackd.core.fold import apply
+from rollbackd.core.fold import Own, apply
 from rollbackd.core.state import AUTOMATIC
 
 if TYPE_CHECKING:
@@ -36,10 +36,11 @@ class Turn:
         self.decided = 0  # plans
         self.actor = AUTOMATIC
         self.channel = ""
+        self._own = Own()
 
     def emit(self, event: Event) -> None:
         self.events.append(event)
-        self.state = apply(self.state, event)
+        self.state = apply(self.state, event, self._own)
         self.soft.follow(event, self.state)
 
     @property

@@ -7,20 +7,29 @@ from typing import TYPE_CHECKING
 from rollbackd.core import events as e
 from rollbackd.core.fold import matters, standing
 from rollbackd.core.fold.lives import apply_to_life, prune
+from rollbackd.core.fold.mapping import Own
 from rollbackd.core.state import Life, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+__all__ = ["Own", "apply", "fold_life"]
+
 _HANDLERS = {**standing.HANDLERS, **matters.HANDLERS}
 
 
-def apply(state: State, event: e.Event) -> State:
-    """The state after `event`. An event about something that is gone changes nothing."""
+def apply(state: State, event: e.Event, own: Own | None = None) -> State:
+    """The state after `event`. An event about something that is gone changes nothing.
+
+    `own`: of the batch that the event is part of, which alone has `state` then; without it, `state` stays
+    the value it is."""
     if isinstance(event, e.LifeEvent):
         return prune(apply_to_life(state, event), event.life)
     handler = _HANDLERS.get(type(event))
-    return state if handler is None else handler(state, event)
+    if handler is not None:
+        return handler(state, event)
+    counter = standing.COUNTERS.get(type(event))
+    return state if counter is None else counter(state, event, Own() if own is None else own)
 
 
 def fold_life(events: Iterable[e.Event], life: str) -> Life | None:

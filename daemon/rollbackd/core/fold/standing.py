@@ -14,6 +14,8 @@ from rollbackd.core.state import Alignment, Counting, Disarmed, Paused, Rollout
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rollbackd.core.fold.mapping import Own
+    from rollbackd.core.model import Ms
     from rollbackd.core.state import State
 
 
@@ -38,33 +40,39 @@ def _alignment_learned(state: State, event: e.AlignmentLearned) -> State:
     return replace(state, alignments=put(state.alignments, event.group, known))
 
 
-def _trigger_counted(state: State, event: e.TriggerCounted) -> State:
-    prefix = f"{event.trigger}/"
-    counting = Counting(event.fingerprint, event.since, event.first)
-    return replace(
-        state,
-        counting=put(state.counting, event.trigger, counting),
-        subject_counting={k: v for k, v in state.subject_counting.items() if not k.startswith(prefix)},
-    )
+def _trigger_counted(state: State, event: e.TriggerCounted, own: Own) -> State:
+    counting = own.of("counting", state.counting)
+    counting[event.trigger] = Counting(event.fingerprint, event.since, event.first)
+    return replace(state, counting=counting, subject_counting=_without(state, event.trigger, own))
 
 
-def _trigger_forgotten(state: State, event: e.TriggerForgotten) -> State:
-    prefix = f"{event.trigger}/"
-    return replace(
-        state,
-        counting=drop(state.counting, event.trigger),
-        subject_counting={k: v for k, v in state.subject_counting.items() if not k.startswith(prefix)},
-    )
+def _trigger_forgotten(state: State, event: e.TriggerForgotten, own: Own) -> State:
+    counting = own.of("counting", state.counting)
+    counting.pop(event.trigger, None)
+    return replace(state, counting=counting, subject_counting=_without(state, event.trigger, own))
 
 
-def _first_window_judged(state: State, event: e.FirstWindowJudged) -> State:
-    counting = state.counting.get(event.trigger)
-    if counting is None:
+def _without(state: State, trigger: str, own: Own) -> dict[str, Ms]:
+    """The subjects' counting, but that trigger's."""
+    prefix = f"{trigger}/"
+    found = [key for key in state.subject_counting if key.startswith(prefix)]
+    if not found:
+        return state.subject_counting
+    known = own.of("subject_counting", state.subject_counting)
+    for key in found:
+        del known[key]
+    return known
+
+
+def _first_window_judged(state: State, event: e.FirstWindowJudged, own: Own) -> State:
+    if event.trigger not in state.counting:
         return state
-    return replace(state, counting=put(state.counting, event.trigger, replace(counting, first=False)))
+    counting = own.of("counting", state.counting)
+    counting[event.trigger] = replace(counting[event.trigger], first=False)
+    return replace(state, counting=counting)
 
 
-def _subject_disarmed(state: State, event: e.SubjectDisarmed) -> State:
+def _subject_disarmed(state: State, event: e.SubjectDisarmed, own: Own) -> State:
     disarmed = Disarmed(
         event.trigger,
         event.subject,
@@ -73,10 +81,12 @@ def _subject_disarmed(state: State, event: e.SubjectDisarmed) -> State:
         life=event.life,
         rearm="pending" if event.cause == "fired" else "streak",
     )
-    return replace(state, disarmed=put(state.disarmed, disarmed.key, disarmed))
+    known = own.of("disarmed", state.disarmed)
+    known[disarmed.key] = disarmed
+    return replace(state, disarmed=known)
 
 
-def _disarmed(state: State, event: e.StandingTold | e.StreakEnded | e.Relapsed) -> State:
+def _disarmed(state: State, event: e.StandingTold | e.StreakEnded | e.Relapsed, own: Own) -> State:
     key = f"{event.trigger}/{event.subject}"
     disarmed = state.disarmed.get(key)
     if disarmed is None:
@@ -88,16 +98,18 @@ def _disarmed(state: State, event: e.StandingTold | e.StreakEnded | e.Relapsed) 
             disarmed = replace(disarmed, streak_ended=event.at)
         case e.Relapsed():
             disarmed = replace(disarmed, relapsed=True)
-    return replace(state, disarmed=put(state.disarmed, key, disarmed))
+    known = own.of("disarmed", state.disarmed)
+    known[key] = disarmed
+    return replace(state, disarmed=known)
 
 
-def _subject_armed(state: State, event: e.SubjectArmed) -> State:
+def _subject_armed(state: State, event: e.SubjectArmed, own: Own) -> State:
     key = f"{event.trigger}/{event.subject}"
-    return replace(
-        state,
-        disarmed=drop(state.disarmed, key),
-        subject_counting=put(state.subject_counting, key, event.at),
-    )
+    disarmed = own.of("disarmed", state.disarmed)
+    disarmed.pop(key, None)
+    counting = own.of("subject_counting", state.subject_counting)
+    counting[key] = event.at
+    return replace(state, disarmed=disarmed, subject_counting=counting)
 
 
 # Rollouts, pauses
@@ -164,14 +176,6 @@ HANDLERS: dict[type[e.Event], Callable[..., State]] = {
     e.DaemonStarted: _daemon_started,
     e.ConfigurationLoaded: _configuration_loaded,
     e.AlignmentLearned: _alignment_learned,
-    e.TriggerCounted: _trigger_counted,
-    e.TriggerForgotten: _trigger_forgotten,
-    e.FirstWindowJudged: _first_window_judged,
-    e.SubjectDisarmed: _subject_disarmed,
-    e.StandingTold: _disarmed,
-    e.StreakEnded: _disarmed,
-    e.Relapsed: _disarmed,
-    e.SubjectArmed: _subject_armed,
     e.RolloutBegan: _rollout_began,
     e.RolloutFinished: _rollout_ended,
     e.RolloutExpired: _rollout_ended,
@@ -180,3 +184,15 @@ HANDLERS: dict[type[e.Event], Callable[..., State]] = {
     e.PauseEnded: _pause_ended,
     e.ServicesUnspent: _services_unspent,
 }
+
+COUNTERS: dict[type[e.Event], Callable[..., State]] = {
+    e.TriggerCounted: _trigger_counted,
+    e.TriggerForgotten: _trigger_forgotten,
+    e.FirstWindowJudged: _first_window_judged,
+    e.SubjectDisarmed: _subject_disarmed,
+    e.StandingTold: _disarmed,
+    e.StreakEnded: _disarmed,
+    e.Relapsed: _disarmed,
+    e.SubjectArmed: _subject_armed,
+}
+"""Of triggers and subjects, of which there may be ten thousand, and as many events at once."""
