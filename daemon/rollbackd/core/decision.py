@@ -65,8 +65,7 @@ def progress(turn: Turn) -> None:
     plans: dict[str, list[tuple[Watch, str]]] = {}
     overdue: dict[Ms, set[str]] = {}
     for (name, subject), since in list(turn.soft.candidates.items()):
-        trigger = turn.config.trigger(name)
-        watch = turn.soft.watch(trigger) if trigger is not None else None
+        watch = turn.soft.configured(name)
         if watch is None or not _may_fire(turn, watch, subject):
             del turn.soft.candidates[(name, subject)]
             continue
@@ -88,14 +87,19 @@ def alarms(turn_candidates: Iterable[Ms]) -> Iterator[Ms]:
 
 
 def _overdue(turn: Turn, end: Ms) -> set[str]:
-    """D9: the plans whose windows with this end are still to come, and may show a shared cause."""
-    return {
-        watch.trigger.plan
-        for watch in turn.soft.watches.values()
-        if watch.judged < end
-        and watch.window_before(end) == end
-        and (watch.streaks or watch.unreachable is None)
-    }
+    """D9: plans whose windows with this end are still to come, and may show a shared cause. Two are enough:
+    one of them is not the plan of whoever looks."""
+    plans: set[str] = set()
+    for watch in turn.soft.watches.values():
+        if (
+            watch.judged < end
+            and (watch.streaks or watch.unreachable is None)
+            and watch.window_before(end) == end
+        ):
+            plans.add(watch.trigger.plan)
+            if len(plans) == 2:
+                break
+    return plans
 
 
 def firing(watch: Watch, subject: str) -> Firing:

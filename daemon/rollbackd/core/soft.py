@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
@@ -43,6 +43,16 @@ class Recovery:
         self.seen: list[Seen] = []
 
 
+class Wanted(NamedTuple):
+    """What a watch is to be: asked for back to `since` (steady), or `reach` windows, if that is more than
+    its streak can reach."""
+
+    trigger: Trigger
+    condition: Condition
+    since: Ms
+    reach: int
+
+
 def watch_key(trigger: Trigger, *, recovery: bool = False) -> str:
     return f"{trigger.name}@{trigger.fingerprint}{'/recovered' if recovery else ''}"
 
@@ -69,67 +79,100 @@ class Soft:
         self._by_name: dict[str, list[Watch]] = {}
         self._by_group: dict[str, list[Watch]] = {}
         self._pinned: list[tuple[str, bool]] = []
+        self._configured: dict[str, Wanted] = {}
+        self._of_lives: dict[str, Wanted] = {}
         self._involved: tuple[object, frozenset[str]] = (None, frozenset())
 
     def watch(self, trigger: Trigger, *, recovery: bool = False) -> Watch | None:
         return self.watches.get(watch_key(trigger, recovery=recovery and trigger.recovered is not None))
 
-    def sync_lives(self, state: State, now: Ms) -> None:
-        """As `sync`, where only lives may have changed."""
-        pinned = [(life.id, life.verification is None) for life in state.lives.values()]
-        if pinned != self._pinned:
-            self.sync(state, now)
-
     def sync(self, state: State, now: Ms) -> None:
         """Have exactly the watches that the configuration and the open lives need."""
-        self._pinned = [(life.id, life.verification is None) for life in state.lives.values()]
-        wanted: dict[str, tuple[Trigger, Condition, Ms, int]] = {}
+        self._configured = {}
         if state.config is not None and state.finish_only is None:
             for trigger in state.config.triggers:
                 counting = state.counting.get(trigger.name)
                 since = counting.since if counting is not None else now
-                wanted[watch_key(trigger)] = (trigger, trigger.condition, since, 0)
-        for life in state.lives.values():
-            for trigger in _pinned(life):
-                reach = life.plan.verify_windows + 1
-                key = watch_key(trigger)
-                known = wanted.get(key, (trigger, trigger.condition, life.opened, 0))
-                wanted[key] = (*known[:3], max(known[3], reach))
-                if trigger.recovered is not None and life.verification is not None:
-                    since = life.verification.settled
-                    wanted[watch_key(trigger, recovery=True)] = (
-                        trigger,
-                        trigger.recovered,
-                        since,
-                        reach,
-                    )
+                self._configured[watch_key(trigger)] = Wanted(trigger, trigger.condition, since, 0)
+        self._of_lives = self._wanted_by_lives(state)
+        wanted = self._configured | self._of_lives
         for key in [key for key in self.watches if key not in wanted]:
             del self.watches[key]
-        for key, (trigger, condition, since, reach) in wanted.items():
-            watch = self.watches.get(key)
-            alignment = alignment_of(state, trigger)
-            if watch is None:
-                watch = Watch(key, trigger, condition, since + self.skew, alignment)
-                watch.usable_at = now
-                self.watches[key] = watch
-                self.alarm(watch, now)
-            elif watch.alignment != alignment:  # its group has another name
-                watch.alignment = alignment
-                watch.rewind()
-                self.alarm(watch, now)
-            watch.trigger = trigger
-            watch.reach = max(watch.reach, reach)
+        for key, each in wanted.items():
+            self._have(key, each, state, now)
         self._index()
         self._join_families(state)
         self._sync_recoveries(state)
         self._sync_learners(state, now)
 
+    def sync_lives(self, state: State, now: Ms) -> None:
+        """As `sync`, where only lives may have changed: looks at their triggers alone."""
+        pinned = [(life.id, life.verification is None) for life in state.lives.values()]
+        if pinned == self._pinned:
+            return
+        wanted = self._wanted_by_lives(state)
+        known = ((self.watches.get(key), each) for key, each in wanted.items())
+        if any(watch is not None and watch.trigger != each.trigger for watch, each in known):
+            self.sync(state, now)  # of two definitions of one meaning the other counts now
+            return
+        for key in self._of_lives:
+            if key not in wanted and key not in self._configured:
+                self._leave(self.watches.pop(key))
+        for key, each in wanted.items():
+            known_before = key in self.watches
+            watch = self._have(key, each, state, now)
+            if not known_before:
+                self._enter(watch)
+        self._of_lives = wanted
+        self._sync_recoveries(state)
+
+    def _wanted_by_lives(self, state: State) -> dict[str, Wanted]:
+        self._pinned = [(life.id, life.verification is None) for life in state.lives.values()]
+        wanted: dict[str, Wanted] = {}
+        for life in state.lives.values():
+            for trigger in _pinned(life):
+                reach = life.plan.verify_windows + 1
+                key = watch_key(trigger)
+                known = wanted.get(key) or self._configured.get(key)
+                known = known or Wanted(trigger, trigger.condition, life.opened, 0)
+                wanted[key] = known._replace(reach=max(known.reach, reach))
+                if trigger.recovered is not None and life.verification is not None:
+                    since = life.verification.settled
+                    key = watch_key(trigger, recovery=True)
+                    wanted[key] = Wanted(trigger, trigger.recovered, since, reach)
+        return wanted
+
+    def _have(self, key: str, wanted: Wanted, state: State, now: Ms) -> Watch:
+        trigger = wanted.trigger
+        alignment = alignment_of(state, trigger)
+        watch = self.watches.get(key)
+        if watch is None:
+            watch = Watch(key, trigger, wanted.condition, wanted.since + self.skew, alignment)
+            watch.usable_at = now
+            self.watches[key] = watch
+            self.alarm(watch, now)
+        elif watch.alignment != alignment:  # its group has another name
+            watch.alignment = alignment
+            watch.rewind()
+            self.alarm(watch, now)
+        watch.trigger = trigger
+        watch.reach = max(watch.reach, wanted.reach)
+        return watch
+
     def _index(self) -> None:
         self._by_name, self._by_group = {}, {}
         for watch in self.watches.values():
-            self._by_name.setdefault(watch.trigger.name, []).append(watch)
-            if watch.trigger.auto_align:
-                self._by_group.setdefault(watch.trigger.group, []).append(watch)
+            self._enter(watch)
+
+    def _enter(self, watch: Watch) -> None:
+        self._by_name.setdefault(watch.trigger.name, []).append(watch)
+        if watch.trigger.auto_align:
+            self._by_group.setdefault(watch.trigger.group, []).append(watch)
+
+    def _leave(self, watch: Watch) -> None:
+        self._by_name[watch.trigger.name].remove(watch)
+        if watch.trigger.auto_align:
+            self._by_group[watch.trigger.group].remove(watch)
 
     def _sync_learners(self, state: State, now: Ms) -> None:
         groups = state.config.groups if state.config is not None and state.finish_only is None else ()
@@ -265,6 +308,10 @@ class Soft:
 
     def named(self, trigger: str) -> list[Watch]:
         return self._by_name.get(trigger, [])
+
+    def configured(self, trigger: str) -> Watch | None:
+        """The watch of what the files say of it today."""
+        return next((watch for watch in self.named(trigger) if watch.key in self._configured), None)
 
 
 def _pinned(life: Life) -> list[Trigger]:
