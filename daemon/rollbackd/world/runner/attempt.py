@@ -78,15 +78,16 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def create(life_folder: str, name: str, request: bytes, at_once: Map = map) -> None:
-    """Make the attempt's directory durable: complete, or not there. One that exists is left alone.
+def create(life_folder: str, name: str, request: bytes, at_once: Map = map) -> bool:
+    """Make the attempt's directory durable: complete, or not there. One that exists is left alone, and the
+    answer is False: it may have been claimed.
 
     `at_once` may work on several folders at a time. OSError where the directory cannot be: then nothing
     can have been started from it.
     """
     final = os.path.join(life_folder, name)
     if os.path.isdir(final):
-        return
+        return False
     draft = os.path.join(life_folder, f".{name}.new")
     os.makedirs(life_folder, 0o700, exist_ok=True)
     _discard(draft)
@@ -105,6 +106,7 @@ def create(life_folder: str, name: str, request: bytes, at_once: Map = map) -> N
         os.close(fd)
     os.rename(draft, final)
     sync_folder(life_folder)
+    return True
 
 
 def _discard(draft: str) -> None:

@@ -58,6 +58,7 @@ class _Attempt:
     execution: int
     effect: RunStep | None  # None: found after a restart only to be stopped
     directory: Path | None = None
+    new: bool = False  # made just now: nobody but us knows of it
     began: bool = False
     stop: bool = False
     connection: socket.socket | None = None
@@ -173,7 +174,8 @@ class Runner:
             return _exited(run, Exit("stopped", detail="stopped before it was started: nothing ran"))
         tries = _Patience()
         while True:
-            found = await self._look(run.directory)
+            found = "unclaimed" if run.new else await self._look(run.directory)
+            run.new = False
             if isinstance(found, Exit):
                 return _exited(run, found)
             if found == "gone":
@@ -210,7 +212,7 @@ class Runner:
         tries = _Patience()
         while True:
             try:
-                await self._on_disk(attempt.create, str(folder), name, request, self._syncs.map)
+                run.new = await self._on_disk(attempt.create, str(folder), name, request, self._syncs.map)
                 return folder / name
             except OSError as error:
                 if tries.exhausted():
