@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -72,6 +73,13 @@ windows = st.tuples(
 )
 
 
+def among(window: Any, subjects: list[str]) -> Any:
+    """The same window, where there are no other subjects."""
+    *told, failed = window
+    known = {*subjects, "*"}
+    return (*({name: each for name, each in one.items() if name in known} for one in told), failed)
+
+
 def answers_of(condition: Condition, window: Any, number: int) -> tuple[QueryAnswer, ...]:
     values, traffic, times, failed = window
     queries = len(condition.coverage) + (1 if condition.traffic is None else 2)
@@ -85,29 +93,52 @@ def answers_of(condition: Condition, window: Any, number: int) -> tuple[QueryAns
 @given(
     st.sampled_from(sorted(CONDITIONS)),
     st.sampled_from(sorted(OPERATORS)),
+    st.sampled_from([SUBJECTS, SUBJECTS[:1]]),
     st.lists(windows, min_size=2, max_size=6),
 )
-def test_passed_over_or_judged_in_full(kind: str, operator: Any, row: list[Any]) -> None:
+def test_passed_over_or_judged_in_full(kind: str, operator: Any, subjects: list[str], row: list[Any]) -> None:
     condition = CONDITIONS[kind]
     values = {name: getattr(condition, name) for name in condition.__struct_fields__}
     condition = Condition(**{**values, "breach": Limit(operator, 1.0)})
     quick, full = watch(condition), watch(condition)
     for number, window in enumerate(row, 1):
-        answers = answers_of(condition, window, number)
+        answers = answers_of(condition, among(window, subjects), number)
         take(quick, answers, number, quietly=True)
         take(full, answers, number, quietly=False)
         assert state(quick) == state(full)
 
 
+TIMES: list[dict[str, str]] = [
+    *({"a": kind} for kind in ("inside", "edge", "before", "none")),
+    *({"*": kind} for kind in ("inside", "edge", "before", "none")),
+    {},
+    {"b": "inside"},
+    {"a": "inside", "*": "before"},
+    {"a": "inside", "b": "before"},
+]
+
+
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
+def test_a_subject_alone_is_passed_over_or_judged_in_full(operator: Any) -> None:
+    """As nearly all triggers have, where there are many: every value, every time of its sample."""
+    condition = Condition("x", Limit(operator, 1.0), coverage=("newest",))
+    well = next(text for text in ("1", "0.5", "2") if not OPERATORS[operator](float(text), 1.0))
+    first: Any = ({"a": well}, {}, {"a": "inside"}, "")
+    values: list[dict[str, str]] = [{}, *({"a": text} for text in VALUES), {"a": well, "b": well}]
+    for value, times in itertools.product(values, TIMES):
+        quick, full = watch(condition), watch(condition)
+        for number, window in enumerate([first, (value, {}, times, "")], 1):
+            answers = answers_of(condition, window, number)
+            take(quick, answers, number, quietly=True)
+            take(full, answers, number, quietly=False)
+        assert state(quick) == state(full), (value, times)
+
+
 @pytest.mark.parametrize("kind", sorted(CONDITIONS))
-def test_all_well_is_passed_over_from_the_second_window_on(kind: str) -> None:
+@pytest.mark.parametrize("subjects", [SUBJECTS, SUBJECTS[:1]])
+def test_all_well_is_passed_over_from_the_second_window_on(kind: str, subjects: list[str]) -> None:
     one = watch(CONDITIONS[kind])
-    sunny = (
-        dict.fromkeys(SUBJECTS, "0.5"),
-        dict.fromkeys(SUBJECTS, "9"),
-        dict.fromkeys(SUBJECTS, "inside"),
-        "",
-    )
+    sunny = (*(dict.fromkeys(subjects, each) for each in ("0.5", "9", "inside")), "")
     found = [
         take(one, answers_of(one.condition, sunny, number), number, quietly=True) for number in (1, 2, 3)
     ]

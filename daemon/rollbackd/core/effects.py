@@ -20,7 +20,7 @@ class WindowQuery(Struct, frozen=True):
     role: Literal["value", "traffic", "coverage"] = "value"
 
 
-class Ask(Struct, frozen=True):
+class Ask(Struct, frozen=True, gc=False):
     """Ask Prometheus for the windows that end at `ends` (one: an instant query each; several: a range
     query each, `interval` apart); or for one window at its end and at moments after it (W1). Never
     before Prometheus' own clock has passed the last of them plus `delay` (T2). All of it within `budget`.

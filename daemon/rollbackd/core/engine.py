@@ -39,7 +39,7 @@ from rollbackd.core.state import State
 from rollbackd.core.turn import Refused, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rollbackd.core.model import Config, Ms, Trigger, Verdict
     from rollbackd.core.windows import Applied, Watch
@@ -142,14 +142,11 @@ class Engine:
             case s.ConfigurationRefused():
                 _refused(turn, signal.problem)
             case s.WindowsAnswered():
-                if not self._passed_over(turn, signal):
-                    self._windows_answered(turn, signal)
+                self._many_answered(turn, (signal,))
             case s.ScrapesSeen():
                 alignment.scrapes_seen(turn, signal)
             case s.ManyAnswered():
-                for answered in signal.answers:
-                    if not self._passed_over(turn, answered):
-                        self._windows_answered(turn, answered)
+                self._many_answered(turn, signal.answers)
             case s.StepBegan():
                 rollback.step_began(turn, signal)
             case s.StepExited():
@@ -201,20 +198,36 @@ class Engine:
         arming.count_triggers(turn, first=first)
         ladder.resolve_matter(turn, CONFIGURATION, "the configuration is usable")
 
-    def _passed_over(self, turn: Turn, signal: s.WindowsAnswered) -> bool:
-        """Nearly every window: nothing happens in it, and nothing was amiss before."""
-        soft = turn.soft
-        watch = soft.watches.get(signal.watch)
-        if watch is None or watch.gaps or soft.unreachable_since is not None or not soft.answered:
-            return False
-        if blind.SOURCE in turn.state.matters or not self._uninvolved(turn, watch):
-            return False
-        if not quiet.pass_over(watch, signal, turn.now):
-            return False
-        if signal.skew is not None:
-            soft.skew = signal.skew
-        self._note(turn, watch, watch.judged, {"ok": len(watch.verdicts)})
-        return True
+    def _many_answered(self, turn: Turn, answers: Sequence[s.WindowsAnswered]) -> None:
+        taken = 0
+        while (taken := self._pass_over(turn, answers, taken)) < len(answers):
+            self._windows_answered(turn, answers[taken])
+            taken += 1
+
+    def _pass_over(self, turn: Turn, answers: Sequence[s.WindowsAnswered], start: int) -> int:
+        """Take in nearly every window: nothing happens in it, and nothing was amiss before. The first from
+        `start` on of which that cannot be said; those before it have changed no state."""
+        soft, state, now, judged = turn.soft, turn.state, turn.now, turn.soft.judged
+        watches, counting, matters = soft.watches, state.counting, state.matters
+        if soft.unreachable_since is not None or not soft.answered or blind.SOURCE in matters:
+            return start
+        involved = soft.involved(state)
+        for index in range(start, len(answers)):
+            signal = answers[index]
+            watch = watches.get(signal.watch)
+            if watch is None or watch.gaps:
+                return index
+            name = watch.trigger.name
+            known = counting.get(name)
+            # Nobody may wait for a window of this watch: no life, no disarmed subject, no page.
+            if (known is not None and known.first) or name in involved:
+                return index
+            if (matters and f"blind/{name}" in matters) or not quiet.pass_over(watch, signal, now):
+                return index
+            if signal.skew is not None:
+                soft.skew = signal.skew
+            judged.append(_judged(watch, watch.judged, {"ok": len(watch.verdicts)}, now + soft.skew))
+        return len(answers)
 
     def _windows_answered(self, turn: Turn, signal: s.WindowsAnswered) -> None:
         soft = turn.soft
@@ -235,25 +248,13 @@ class Engine:
 
     def _judged(self, turn: Turn, watch: Watch, applied: Applied) -> None:
         soft, trigger = turn.soft, watch.trigger
-        self._note(turn, watch, applied.end, dict(applied.counts))
+        soft.judged.append(_judged(watch, applied.end, dict(applied.counts), turn.prom))
         if watch.condition is trigger.condition or watch.key == watch_key(trigger):
             if _configured_watch(turn, watch):
                 arming.observe(turn, watch, applied)
                 decision.notice(turn, watch, applied)
             waiting.observe(turn, watch, applied)
         soft.recover(turn.state, watch, applied)
-
-    def _note(self, turn: Turn, watch: Watch, end: Ms, counts: dict[Verdict, int]) -> None:
-        trigger = watch.trigger
-        lag = max(turn.prom - end - trigger.delay, 0)
-        turn.soft.judged.append(Judged(trigger.name, trigger.group, end, counts, lag))
-
-    def _uninvolved(self, turn: Turn, watch: Watch) -> bool:
-        """Whether nobody waits for a window of this watch: no life, no disarmed subject, no page."""
-        name, state = watch.trigger.name, turn.state
-        counting = state.counting.get(name)
-        first = counting is not None and counting.first
-        return not first and name not in turn.soft.involved(state) and f"blind/{name}" not in state.matters
 
     # Going on
 
@@ -297,6 +298,11 @@ class Engine:
         else:
             turn.asks += polling.next_asks(asker, turn.now, turn.soft.skew)
         turn.soft.alarm(asker, asker.due)
+
+
+def _judged(watch: Watch, end: Ms, counts: dict[Verdict, int], prom: Ms) -> Judged:
+    trigger = watch.trigger
+    return Judged(trigger.name, trigger.group, end, counts, max(prom - end - trigger.delay, 0))
 
 
 CONFIGURATION = "configuration/files"

@@ -45,10 +45,12 @@ def pass_over(watch: Watch, signal: WindowsAnswered, now: Ms) -> bool:
 
 
 def _series(answers: Sequence[QueryAnswer]) -> list[dict[str, str]] | None:
-    found = [
-        answer.windows[0] for answer in answers if isinstance(answer, Series) and len(answer.windows) == 1
-    ]
-    return found if len(found) == len(answers) else None
+    found = []
+    for answer in answers:
+        if not isinstance(answer, Series) or len(answer.windows) != 1:
+            return None
+        found.append(answer.windows[0])
+    return found
 
 
 def _all_ok(
@@ -56,6 +58,8 @@ def _all_ok(
 ) -> bool:
     """Whether each known subject, and nobody else, is ok and covered. What is unusual is left to `judge`."""
     try:
+        if condition.traffic is None and len(known) == 1:
+            return _one_ok(condition, series, next(iter(known)), begin / 1000)
         if condition.traffic is None:
             return _within(condition, series[0], known) and _covered(series[1:], known, begin)
         traffic = list(map(float, series[1].values()))
@@ -70,14 +74,25 @@ def _all_ok(
         return False
 
 
+def _one_ok(condition: Condition, series: list[dict[str, str]], subject: str, floor: float) -> bool:
+    """The same for a subject alone, as most triggers have where there are many."""
+    text = series[0].get(subject)
+    if text is None or len(series[0]) != 1:
+        return False
+    value = float(text)
+    if not isfinite(value) or OPERATORS[condition.breach.op](value, condition.breach.value):
+        return False
+    for newest in series[1:]:
+        text = newest.get(subject, newest.get(EVERYONE))
+        if text is None or len(newest) != 1 or not float(text) > floor:
+            return False
+    return True
+
+
 def _within(condition: Condition, found: dict[str, str], known: Mapping[str, object]) -> bool:
     if found.keys() != known.keys():
         return False
     breaches, limit = OPERATORS[condition.breach.op], condition.breach.value
-    if len(found) == 1:  # so it is for most triggers, where there are many
-        (text,) = found.values()
-        value = float(text)
-        return isfinite(value) and not breaches(value, limit)
     values = list(map(float, found.values()))
     return all(map(isfinite, values)) and not any(map(breaches, values, repeat(limit)))
 
@@ -94,8 +109,10 @@ def _ratio_within(
 
 def _covered(coverage: list[dict[str, str]], known: Mapping[str, object], begin: Ms) -> bool:
     floor = begin / 1000
-    return all(
-        (newest.keys() == known.keys() or newest.keys() == {EVERYONE})
-        and all(float(text) > floor for text in dict.fromkeys(newest.values()))  # few, however many subjects
-        for newest in coverage
-    )
+    for newest in coverage:
+        if newest.keys() != known.keys() and newest.keys() != {EVERYONE}:
+            return False
+        for text in dict.fromkeys(newest.values()):  # few, however many subjects
+            if not float(text) > floor:
+                return False
+    return True

@@ -33,7 +33,7 @@ class Ticked(Struct, frozen=True):
     """The alarm that `wake_at` asked for went off."""
 
 
-class Series(Struct, frozen=True):
+class Series(Struct, frozen=True, gc=False):
     """One query's answer, a mapping for each window asked: subject key → the value as Prometheus
     wrote it. A coverage query's value is the newest sample's time in seconds, and the key `*` stands
     for every subject (its selector lacks the trigger's `per` labels)."""
@@ -56,7 +56,7 @@ class Unusable(Struct, frozen=True):
 QueryAnswer: TypeAlias = Series | Unreachable | Unusable
 
 
-class WindowsAnswered(Struct, frozen=True):
+class WindowsAnswered(Struct, frozen=True, gc=False):
     """The answers to one `Ask`, in the order of its queries.
 
     `skew`: Prometheus' clock minus steady UTC, as last read (T2); None where it could not be read.

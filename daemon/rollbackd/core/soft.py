@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rollbackd.core.windows import Applied
 
 
-class Judged(Struct, frozen=True):
+class Judged(Struct, frozen=True, gc=False):
     """A window was judged: for the metrics and the live view."""
 
     trigger: str
@@ -217,9 +217,9 @@ class Soft:
 
     def due(self, now: Ms) -> Iterator[Watch | Learner]:
         """Whose time to ask has come."""
-        while (due := self.next_due()) is not None and due <= now:
+        while self._alarms and (due := self._alarms[0]) <= now:
             asker = self._asker(self._take(due))
-            if asker is not None:
+            if asker is not None and asker.due == due:
                 yield asker
 
     def next_due(self) -> Ms | None:
