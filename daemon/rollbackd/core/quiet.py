@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rollbackd.core.judging import EVERYONE
 from rollbackd.core.model import OPERATORS
+from rollbackd.core.notation import numbers
 from rollbackd.core.signals import Series
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _all_ok(
             return _one_ok(condition, series, next(iter(known)), begin / 1000)
         if condition.traffic is None:
             return _within(condition, series[0], known) and _covered(series[1:], known, begin)
-        traffic = list(map(float, series[1].values()))
+        traffic = numbers(series[1].values())
         if series[1].keys() != known.keys() or not all(map(isfinite, traffic)):
             return False
         if any(map(lt, traffic, repeat(condition.at_least))):
@@ -93,7 +94,7 @@ def _within(condition: Condition, found: dict[str, str], known: Mapping[str, obj
     if found.keys() != known.keys():
         return False
     breaches, limit = OPERATORS[condition.breach.op], condition.breach.value
-    values = list(map(float, found.values()))
+    values = numbers(found.values())
     return all(map(isfinite, values)) and not any(map(breaches, values, repeat(limit)))
 
 
@@ -102,7 +103,7 @@ def _ratio_within(
 ) -> bool:
     if not errors.keys() <= totals.keys():
         return False
-    values = list(map(float, map(errors.get, totals, repeat("0"))))
+    values = numbers([errors.get(subject, "0") for subject in totals])
     breaches, limit = OPERATORS[condition.breach.op], repeat(condition.breach.value)
     return all(map(isfinite, values)) and not any(map(breaches, map(truediv, values, total), limit))
 

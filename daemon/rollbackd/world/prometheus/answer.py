@@ -7,7 +7,7 @@ loop goes on between two of them: ten thousand series cost about 5 ms.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import islice
@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from rollbackd.core.model import SEPARATOR, Ms, subject_key
+from rollbackd.core.notation import numbers
 from rollbackd.core.signals import Series, Unreachable, Unusable
 from rollbackd.world.client import Answer, one_line, redirect
 
@@ -246,7 +247,7 @@ def _numbers(text: str, values: list[str]) -> bool:
     if not text.isascii() or text.encode().translate(None, _IN_NUMBERS):
         return False
     try:
-        deque(map(float, values), maxlen=0)
+        numbers(values)
     except ValueError:
         return False
     return True
