@@ -303,10 +303,8 @@ class Windows(Noun):
         entry = self.book.disarmed[key]
         if entry.cause != "fired" or entry.relapsed or entry.end in QUIET or self.book.frozen:
             return
-        if entry.end == "vetoed" and entry.streak_ended is None:
-            return
-        if entry.end == "expired" and f"life/{entry.life}" in self.book.matters:
-            return
+        if entry.end in ("vetoed", "expired") and entry.streak_ended is None:
+            return  # a person said no to this very breach, or its ladder climbs for it still
         if not self.book.dues.owes(("relapse", *key)):
             self.book.dues.owe(("relapse", *key), steady, "W8")
 
