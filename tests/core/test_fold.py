@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rollbackd.core import events as e
@@ -42,6 +42,7 @@ def bytes_of(state: State) -> bytes:
     return msgspec.msgpack.encode(state)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(st.lists(st.lists(EVENTS, max_size=12), max_size=4))
 def test_a_batch_makes_the_same_bytes_and_leaves_what_was_before(batches: list[list[e.Event]]) -> None:
     plain = batched = State()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isnan
 
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rollbackd.core.notation import numbers
@@ -30,6 +30,7 @@ def read(texts: list[str], how: Callable[[list[str]], list[float]]) -> list[floa
         return None
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(st.one_of(st.lists(WRITTEN), st.lists(st.one_of(WRITTEN, ODD), max_size=4)))
 @example(["1,2", ""])
 @example(["[1", "2]"])

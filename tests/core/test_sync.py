@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.fakes import made
@@ -87,6 +87,7 @@ def seen(soft: Soft) -> dict[str, object]:
     }
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(st.lists(LIVES, min_size=1, max_size=6))
 def test_a_look_at_lives_alone_finds_what_a_look_at_all_finds(rounds: list[dict[int, Pinned]]) -> None:
     lives_alone, everything = Soft(), Soft()
