@@ -175,9 +175,11 @@ def _series_decoders(
 
 
 def _fill_vector(samples: Sequence[Any], subjects: list[str], into: _Windows) -> None:
-    if any(sample.value is None for sample in samples):
-        raise _Wrong(_HISTOGRAMS)
-    into.put(0, subjects, [sample.value.value for sample in samples])
+    try:
+        values = [sample.value.value for sample in samples]
+    except AttributeError:
+        raise _Wrong(_HISTOGRAMS) from None
+    into.put(0, subjects, values)
 
 
 def _fill_matrix(samples: Sequence[Any], subjects: list[str], into: _Windows) -> None:
