@@ -80,7 +80,8 @@ class Stub:
         return found if isinstance(found, bytes) else vector(found, at), (expr, round(at * 1000))
 
     def _matrix(self, expr: str, form: dict[str, list[str]]) -> bytes:
-        start, end, step = (float(form[name][0]) for name in ("start", "end", "step"))
+        start, end = (float(form[name][0]) for name in ("start", "end"))
+        step = float(form["step"][0].removesuffix("ms")) / 1000  # as rollbackd writes it
         series: dict[Labels, list[tuple[float, str]]] = {}
         for index in range(round((end - start) / step) + 1):
             at = start + index * step

@@ -72,7 +72,11 @@ class Played(Threaded):
         if "start" not in form:
             at = float(form.get("time", now))
             return {"resultType": "vector", "result": [{"metric": {}, "value": [at, self._value(expr, at)]}]}
-        start, end, step = (float(form[name]) for name in ("start", "end", "step"))
+        start, end, step = (
+            float(form["start"]),
+            float(form["end"]),
+            float(form["step"].removesuffix("ms")) / 1000,
+        )
         moments = [start + index * step for index in range(int((end - start) / step + 1e-6) + 1)]
         values = [[at, self._value(expr, at)] for at in moments]
         return {"resultType": "matrix", "result": [{"metric": {}, "values": values}]}

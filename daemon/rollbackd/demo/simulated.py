@@ -220,7 +220,8 @@ class Simulated:
 
     async def _query_range(self, request: web.Request) -> web.Response:
         form = {**request.query, **await request.post()}
-        start, end, step = (float(str(form[name])) for name in ("start", "end", "step"))
+        start, end = (float(str(form[name])) for name in ("start", "end"))
+        step = float(str(form["step"]).removesuffix("ms")) / 1000  # as rollbackd writes it
         moments = [start + index * step for index in range(int((end - start) / step + 1e-6) + 1)]
         return _answered(lambda: self._range(str(form["query"]), moments))
 

@@ -150,6 +150,14 @@ async def test_queries_are_answered_in_their_order(world: World) -> None:
     assert signal.answers == (Series(({"": "7"},)), Series(({},)), Series(({"": "7"},)))
 
 
+@pytest.mark.parametrize("apart", [1, 15, 1_001])
+async def test_one_window_is_asked_at_moments_milliseconds_apart(world: World, apart: Ms) -> None:
+    """W1. Steps of 1.001 s and others are cut to whole seconds where they are read as a number."""
+    moments = tuple(world.ends[0] + n * apart for n in range(4))
+    signal = await world.source.ask(asks("alone", ends=moments, interval=apart))
+    assert signal.answers == (Series(({"": "7"},) * 4),)
+
+
 async def test_a_window_is_asked_once_prometheus_clock_has_passed_it(world: World) -> None:
     """T2."""
     end = wall() + 300

@@ -68,7 +68,7 @@ class Query(Struct, frozen=True):
             "query": self.expr,
             "start": _seconds(self.ends[0]),
             "end": _seconds(self.ends[-1]),
-            "step": _seconds(self.interval),
+            "step": f"{self.interval}ms",  # not as seconds: Prometheus makes 1.000 of 1.001
         }
 
 
