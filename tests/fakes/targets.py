@@ -33,10 +33,11 @@ class Targets:
         self.subjects = subjects
         self.late: dict[tuple[str, int], Ms] = {}
         self.dead: set[int] = set()
+        self.reaches: Ms = 10**9  # the expression reads no sample that is so old
         self.bad: set[int] = set()
         self.first = START + PHASE
         story.world.readings["newest"] = lambda at: {s: str(self.began(s, at) / 1000) for s in subjects}
-        story.world.readings["errors"] = lambda at: {s: self.value(self.began(s, at)) for s in subjects}
+        story.world.readings["errors"] = self._errors
 
     def begin(self) -> None:
         event = self.story.of(e.AlignmentLearned)[-1]
@@ -55,6 +56,10 @@ class Targets:
             if number not in self.dead and began <= at and began + TOOK <= self.story.now:
                 return began
             number -= 1
+
+    def _errors(self, at: Ms) -> dict[str, str]:
+        newest = {subject: self.began(subject, at) for subject in self.subjects}
+        return {s: self.value(began) for s, began in newest.items() if at - began < self.reaches}
 
     def value(self, began: Ms) -> str:
         """Each sample has its own."""

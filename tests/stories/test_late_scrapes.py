@@ -52,6 +52,18 @@ def test_a_breach_is_decided_by_its_own_windows(late: Ms, which: int) -> None:
     assert 0 <= life.at - targets.end(2) - after <= one.world.latency + max(2 * RUNG, 2 * after)
 
 
+@pytest.mark.parametrize("late", LATE)
+def test_a_range_as_short_as_the_window_waits_for_its_sample(late: Ms) -> None:
+    """There is no value at the window's end; and none at all is no late one."""
+    one, targets = aligned()
+    targets.bad = {0, 1, 3}
+    targets.late["", 2] = late
+    targets.reaches = INTERVAL
+    one.run(targets.end(4))
+    assert fired(one) == []
+    assert [j.counts for j in one.judged if j.end == targets.end(2) and j.counts] == [{"ok": 1}]
+
+
 def test_what_is_in_time_costs_one_ask_and_no_time() -> None:
     one, targets = aligned()
     targets.bad = {0, 1, 2}

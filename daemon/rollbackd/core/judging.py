@@ -38,16 +38,25 @@ class Judgement:
     `problem` says why no answer was usable (W2); `newest` is the first coverage query's answer.
     """
 
-    __slots__ = ("_traffic", "_values", "newest", "problem", "ratio", "uncovered", "verdicts")
+    __slots__ = ("_traffic", "_values", "floor", "newest", "problem", "ratio", "uncovered", "verdicts")
 
     def __init__(self, *, ratio: bool = False) -> None:
         self.verdicts: dict[str, Verdict] = {}
         self.uncovered: set[str] = set()
         self.problem: str | None = None
         self.newest: dict[str, str] = {}
+        self.floor = 0.0  # seconds: what was sampled by then lies before the window
         self.ratio = ratio
         self._values: dict[str, str] = {}
         self._traffic: dict[str, str] = {}
+
+    def behind(self, subject: str) -> bool:
+        """Whether the first coverage query knows the subject, by a sample from before the window."""
+        text = self.newest.get(subject, self.newest.get(EVERYONE))
+        try:
+            return text is not None and float(text) <= self.floor
+        except ValueError:
+            return False
 
     def value(self, subject: str) -> str | None:
         """The reading as Prometheus wrote it; a ratio as `errors/total`."""
@@ -62,6 +71,7 @@ def judge(
 ) -> Judgement | Unreachable:
     """The verdicts of the `window`-th window in the answers, which begins at `begin` (ms, Prometheus)."""
     judgement = Judgement(ratio=condition.total is not None)
+    judgement.floor = begin / 1000
     series: list[dict[str, str]] = []
     for answer in answers:
         if isinstance(answer, Unreachable):

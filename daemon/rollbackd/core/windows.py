@@ -254,7 +254,8 @@ class Watch:
         self.streaks.clear()
 
     def _complete(self, judgement: Judgement) -> dict[str, Verdict]:
-        """The judgement's verdicts, and one for every known subject it does not speak of."""
+        """The judgement's verdicts, and one for every known subject it does not speak of. Where windows are
+        aligned, its sample may be late: a range as short as the window holds nothing then."""
         verdicts = judgement.verdicts
         self.problem = judgement.problem
         silent: Verdict = "no_data" if judgement.problem is None else "unknown"
@@ -262,6 +263,8 @@ class Watch:
             for subject in known:
                 if subject not in verdicts:
                     verdicts[subject] = silent
+                    if self.grace and judgement.behind(subject):
+                        judgement.uncovered.add(subject)
         return verdicts
 
     def _take(
