@@ -585,6 +585,27 @@ def test_the_decision_waits_at_most_a_second_for_other_plans() -> None:
     assert one.now == judged + SECOND
 
 
+def test_a_decision_computed_anew_waits_for_other_plans_too() -> None:
+    """D7, D9: which answer comes first does not say whether the brake is drawn."""
+    triggers = made.trigger("one", "one"), made.trigger("two", "two", delay=SECOND // 2)
+    checked = made.plan("one", safety_checks=(made.query_check("backup"),))
+    one = Story(made.config(*triggers, plans=(checked, made.plan("two")), limits=Limits(brake=2)))
+    one.tape(triggers[0], "", "B")
+    one.tape(triggers[1], "..", "B")
+    one.run(span=5 * INTERVAL)
+    assert one.lowered("one-1") == ["brake"]
+    assert one.of(e.RollbackBegan) == []
+
+
+def test_a_decision_computed_anew_waits_at_most_a_second() -> None:
+    triggers = made.trigger("one", "one"), made.trigger("two", "two", delay=5 * SECOND)
+    checked = made.plan("one", safety_checks=(made.query_check("backup"),))
+    one = Story(made.config(*triggers, plans=(checked, made.plan("two"))))
+    one.tape(triggers[0], "", "B")
+    one.run_to(lambda: bool(one.of(e.RollbackBegan)))
+    assert one.now == START + 4 * INTERVAL + one.world.latency + SECOND
+
+
 def refuse(one: Story) -> None:
     """The first step's wrapper was too late: nothing ran (W7)."""
     one.world.cancel_posts("step/api-1/1")

@@ -70,7 +70,7 @@ def progress(turn: Turn) -> None:
             del turn.soft.candidates[(name, subject)]
             continue
         if watch.judged not in overdue:
-            overdue[watch.judged] = _overdue(turn, watch.judged)
+            overdue[watch.judged] = awaited(turn, watch.judged)
         if turn.now - since >= PATIENCE or not overdue[watch.judged] - {watch.trigger.plan}:
             plans.setdefault(watch.trigger.plan, []).append((watch, subject))
     turn.decided += min(len(plans), room)
@@ -86,7 +86,7 @@ def alarms(turn_candidates: Iterable[Ms]) -> Iterator[Ms]:
         yield since + PATIENCE
 
 
-def _overdue(turn: Turn, end: Ms) -> set[str]:
+def awaited(turn: Turn, end: Ms) -> set[str]:
     """D9: plans whose windows with this end are still to come, and may show a shared cause. Two are enough:
     one of them is not the plan of whoever looks."""
     plans: set[str] = set()

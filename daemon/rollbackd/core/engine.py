@@ -125,7 +125,7 @@ class Engine:
         yield from blind.alarms(soft)
         yield from decision.alarms(soft.candidates.values())
         for life in state.lives.values():
-            yield from waiting.alarms(life)
+            yield from waiting.alarms(life, soft)
             yield from rollback.alarms(life)
         for pause in state.pauses:
             if pause.until is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
-from rollbackd.core.decision import end_passive, firing, reconsider, tell_decision
+from rollbackd.core.decision import PATIENCE, awaited, end_passive, firing, reconsider, tell_decision
 from rollbackd.core.ladder import accepted, open_life_matter, resolve_matter, tell
 from rollbackd.core.state import AUTOMATIC, Firing, Life, Lowering, holders
 from rollbackd.core.wanted import checks_wanted
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rollbackd.core.model import Ms
+    from rollbackd.core.soft import Soft
     from rollbackd.core.state import State
     from rollbackd.core.turn import Turn
     from rollbackd.core.windows import Applied, Watch
@@ -199,7 +200,8 @@ def _judge_again(turn: Turn, life: Life) -> tuple[Lowering, ...] | None:
         if verdict is None:
             open_verdict = True
         elif watch is not None and watch.breaching(verdict) and watch.fresh(found.subject, turn.prom):
-            return ()
+            others = awaited(turn, watch.judged) - {life.plan.name}
+            return None if others and turn.now < watch.judged_at + PATIENCE else ()  # D9
     if open_verdict:
         return None
     return (Lowering("ask", "no_fresh_breach", "after the wait no window showed whether it still breaches"),)
@@ -337,7 +339,12 @@ def not_after(turn: Turn, life: Life) -> Ms | None:
     return max(limits, default=turn.now)
 
 
-def alarms(life: Life) -> Iterator[Ms]:
+def alarms(life: Life, soft: Soft) -> Iterator[Ms]:
+    if life.wait_over is not None:
+        for found in life.present():
+            watch = soft.watch(life.triggers[found.trigger])
+            if watch is not None:
+                yield watch.judged_at + PATIENCE
     if life.state == "waiting_approval" and life.expires is not None and life.approval is None:
         yield life.expires
     if life.state == "waiting_veto" and life.wait_over is None:
