@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format soak kill hardship systemd fuzz mutants matrix bench lock clean
+.PHONY: demo test lint format soak planted kill hardship systemd fuzz mutants matrix bench lock clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -52,6 +52,10 @@ soak: SECONDS ?= 3600
 soak: $(READY)
 	$(BIN)/python -m rollbackd.sim soak --seeds $(SEEDS) --seconds $(SECONDS) --cells
 	$(BIN)/python -m rollbackd.sim crashes --seconds $(SECONDS)
+
+# Every bug of tests/planted must be found by the rules.
+planted: $(READY)
+	$(BIN)/python -m tests.planted
 
 bench: $(READY)
 	@.ci/servers --optional prometheus prometheus-alertmanager webhook

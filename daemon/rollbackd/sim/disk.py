@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from rollbackd.core.record import JournalBroken, JournalFull
+from rollbackd.core.record import JournalBroken, JournalFull, Snapshot
+from rollbackd.journal import snapshots
+from rollbackd.journal.chain import Row
 from rollbackd.journal.memory import MemoryJournal
 from rollbackd.sim import tape
 
@@ -15,13 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rollbackd.core.model import Ms
-    from rollbackd.journal.chain import Row
     from rollbackd.sim.chance import Chance
     from rollbackd.sim.happenings import Crash
     from rollbackd.sim.loop import SimulatedLoop
 
 RESERVE = 40
 """Batches that the reserve file makes room for."""
+
+
+TAMPERING = (
+    *("a body edited", "an actor changed", "two rows swapped", "a row cut out", "the end cut"),
+    "an old backup",
+)
+NOTHING = b"\x80"
+"""A state of which nothing is known."""
+
+_Content = tuple[list[Row], bytes | None]
 
 
 class Disk:
@@ -35,6 +46,7 @@ class Disk:
         crashes: tuple[Crash, ...],
         durable: Callable[[tuple[tape.Row, ...], Row], None],
         power_cut: Callable[[Crash], None],
+        refused: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._chance = chance
@@ -42,12 +54,12 @@ class Disk:
         self._crashes = {crash.append: crash for crash in crashes}
         self._durable = durable
         self._power_cut = power_cut
+        self._refused = refused
         self._bytes = MemoryJournal().dump()
         self._told = 0  # rows whose being durable was told
         self._room = 0
         self.reserve = True
         self.appends = 0
-        self.refusals = 0
         self.pid = 0
         self.journal = MemoryJournal()
 
@@ -57,9 +69,55 @@ class Disk:
         self.journal = MemoryJournal.load(self._bytes)
         return self.journal
 
-    def power_off(self) -> None:
-        """Keep what is durable."""
+    def power_off(self, *, machine: bool = False) -> None:
+        """Keep what is durable. With the machine a snapshot may be damaged, and the next daemon may be of
+        another version, to which a snapshot means something else (J3)."""
         self._bytes = self.journal.dump()
+        if machine:
+            rows, snapshot = msgspec.msgpack.decode(self._bytes, type=_Content)
+            self._bytes = msgspec.msgpack.encode((rows, self._spoilt(snapshot)))
+
+    def _spoilt(self, snapshot: bytes | None) -> bytes | None:
+        known = snapshots.decode(snapshot) if snapshot is not None else None
+        if snapshot is None or known is None:
+            return snapshot
+        match self._chance.pick(("whole", "bit", "other"), "snapshot", self.appends):
+            case "bit":
+                place = len(snapshot) * 3 // 4
+                return snapshot[:place] + bytes([snapshot[place] ^ 1]) + snapshot[place + 1 :]
+            case "other":
+                return snapshots.encode(Snapshot(known.head, "another version", NOTHING))
+        return snapshot
+
+    def tampered(self) -> tuple[str, bool]:
+        """Change a copy of the journal as somebody might, or an old backup: how, and whether it is found."""
+        content = self.journal.dump()
+        rows, _ = msgspec.msgpack.decode(content, type=_Content)
+        head, place = self.journal.head(), self._chance.between(1, len(rows) - 2, "tampered")
+        how = self._chance.pick(TAMPERING, "tampering")
+        one, other = rows[place], rows[place - 1]
+        match how:
+            case "a body edited":
+                rows[place] = one._replace(body=(one.body or b"")[:-1] + b" }")
+            case "an actor changed":
+                rows[place] = one._replace(actor="somebody")
+            case "two rows swapped":
+                rows[place - 1 : place + 1] = [one._replace(seq=other.seq), other._replace(seq=one.seq)]
+            case "a row cut out":
+                later = [row._replace(seq=row.seq - 1) for row in rows[place + 1 :]]
+                rows[place:] = later
+            case "the end cut":
+                del rows[place:]
+        spoilt = MemoryJournal.load(msgspec.msgpack.encode((rows, None)))
+        if how != "an old backup":
+            return how, spoilt.verify(anchor=head if how == "the end cut" else None).bad is not None
+        beside = snapshots.encode(Snapshot(head, "memory", NOTHING))
+        backup = MemoryJournal.load(msgspec.msgpack.encode((rows[:place], beside)))
+        try:
+            backup.snapshot()
+        except JournalBroken:
+            return how, True
+        return how, False
 
     def free_reserve(self) -> bool:
         had, self.reserve = self.reserve, False
@@ -87,7 +145,8 @@ class Disk:
         try:
             result = self._append(number, work, arguments)
         except (JournalFull, JournalBroken) as error:
-            self.refusals += 1
+            if isinstance(error, JournalFull):
+                self._refused()
             if not future.done():
                 future.set_exception(error)
             return

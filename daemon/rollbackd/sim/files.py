@@ -1,4 +1,5 @@
-"""The configurations of simulated lives: YAML as people write it, read by the daemon's own loader.
+"""The configurations of simulated lives: what people write as YAML, in its JSON form, since
+that is made in no time, read by the daemon's own loader.
 
 A *shape* is a small installation; its *editions* are what a reload brings: the same files with one
 thing changed.
@@ -6,12 +7,12 @@ thing changed.
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from msgspec.structs import replace
 
 from rollbackd.config import load
@@ -53,7 +54,7 @@ def read(files: Files) -> Config:
         for name, document in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(yaml.safe_dump({"version": "rollbackd/v1", **document}))
+            path.write_text(json.dumps({"version": "rollbackd/v1", **document}))
         return load(folder / "rollbackd.yml").core
 
 

@@ -12,7 +12,7 @@ import msgspec
 from rollbackd.core import signals as s
 from rollbackd.core.engine import Engine
 from rollbackd.core.fold import apply
-from rollbackd.core.record import JournalBroken
+from rollbackd.core.record import JournalBroken, JournalFull
 from rollbackd.core.state import State
 from rollbackd.driver import Driver, Loop
 from rollbackd.journal.memory import MemoryJournal
@@ -46,6 +46,9 @@ QUIET: Ms = 30 * 60_000
 
 LOOK: Ms = 30_000
 
+SNAPSHOT_EACH = 40
+"""Rows between two snapshots."""
+
 
 class Defect(tape.Violation):
     """The daemon itself raised: no rule allows that."""
@@ -70,7 +73,9 @@ class Play:
         service = Service(self._config)
         prometheus = Prometheus(service, troubles, chance)
         host = Host(self.loop, self._clocks, chance, scenario.steps, self._record, service.step_done)
-        self.disk = Disk(self.loop, chance, troubles, scenario.crashes, self._durable, self._power_cut)
+        self.disk = Disk(
+            self.loop, chance, troubles, scenario.crashes, self._durable, self._power_cut, self._refused
+        )
         self.around = Surroundings(
             self.loop, self._record, troubles, {}, service, prometheus, host, self.disk
         )
@@ -83,6 +88,7 @@ class Play:
         self._calm = False
         self._over = False
         self._requests = 0
+        self._snapshots = 0
 
     def play(self) -> None:
         """Raises the auditor's `Violation`, or `Defect`."""
@@ -106,6 +112,9 @@ class Play:
             self._down("broken", RESTART)
         return self._over
 
+    def _refused(self) -> None:
+        self._record(tape.Refused(self.loop.now))
+
     def _record(self, record: tape.Record) -> None:
         self._see(record)
 
@@ -117,7 +126,7 @@ class Play:
         clock = self._clock = DaemonClock(self._clocks, last)
         steady = clock.now()
         self._record(tape.Booted(self.loop.now, steady, self.disk.pid, self._clocks.boot_id))
-        state = folded(journal)
+        state = restored(journal)
         engine = Engine(state)
 
         def make(driver: Loop) -> SimulatedWorld:
@@ -142,7 +151,7 @@ class Play:
             return
         self._world.gone = True
         self._world = self._driver = None
-        self.disk.power_off()
+        self.disk.power_off(machine=why == "rebooted")
         self.disk.pid += 1  # what it was writing is lost
         self.around.host.forget_daemon()
         self.loop.kill()
@@ -163,7 +172,13 @@ class Play:
     # driver.Observer
 
     def committed(self, advance: Advance, state: State, head: Head | None, took: Ms) -> None:
-        """Nothing: the disk has told what is durable, and the world what was started."""
+        """Keep a snapshot now and then, as the daemon does."""
+        if head is not None and head.seq // SNAPSHOT_EACH > self._snapshots:
+            self._snapshots = head.seq // SNAPSHOT_EACH
+            try:
+                self.disk.journal.save_snapshot(head, msgspec.msgpack.encode(state))
+            except JournalFull:
+                self._snapshots -= 1  # the old one stands
 
     # What happens
 
@@ -296,6 +311,7 @@ class Play:
             raise Defect(RuntimeError("no daemon runs, though the faults are over"))
         encoder = msgspec.json.Encoder()
         state = encoder.encode(driver.driver.engine.state)
+        self._record(tape.Tampered(self.loop.now, *self.disk.tampered()))
         self.disk.power_off()
         alone = encoder.encode(folded(self.disk.open()))
         self._record(tape.Finished(self.loop.now, self._clock.now(), state, alone))
@@ -309,10 +325,18 @@ def _busy(state: State) -> bool:
     )
 
 
-def folded(journal: MemoryJournal) -> State:
-    """The state that the journal's bytes alone give (I12)."""
-    state = State()
-    for row in journal.replay():
+def restored(journal: MemoryJournal) -> State:
+    """As a starting daemon reads it back: the newest snapshot, and what came after (J3)."""
+    snapshot = journal.snapshot()
+    if snapshot is None:
+        return folded(journal)
+    return folded(journal, msgspec.msgpack.decode(snapshot.state, type=State), snapshot.head.seq)
+
+
+def folded(journal: MemoryJournal, state: State | None = None, after: int = 0) -> State:
+    """The state that the journal's bytes alone give (I12), or those after a row, from the state there."""
+    state = state if state is not None else State()
+    for row in journal.replay(after):
         if row.event is None:
             raise Defect(RuntimeError(f"row {row.seq}, {row.kind}, cannot be read back"))
         state = apply(state, row.event)

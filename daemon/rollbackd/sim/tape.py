@@ -169,6 +169,14 @@ class Fault(Struct, frozen=True):
     on: bool
 
 
+class Tampered(Struct, frozen=True):
+    """Somebody changed a copy of the journal: whether reading it shows that (I13)."""
+
+    at: Ms
+    what: str
+    found: bool
+
+
 class FaultsOver(Struct, frozen=True):
     """From here on nothing goes wrong any more, and people answer their pages."""
 
@@ -200,6 +208,7 @@ Record: TypeAlias = (
     | Replied
     | Reloaded
     | Fault
+    | Tampered
     | FaultsOver
     | Finished
 )

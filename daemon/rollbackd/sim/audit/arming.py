@@ -24,6 +24,7 @@ class Arming(Noun):
         self._rollouts: set[str] = set()
         self._forgotten: set[str] = set()
         self._ran: list[str] = []
+        self._recounted: list[Doc] = []  # triggers that were loaded
         self.rows = {
             "life_opened": self._opened,
             "subject_joined": self._joined,
@@ -37,7 +38,7 @@ class Arming(Noun):
             # An ok that was on its way as the rollback began is too late for anyone to leave (D10).
             "rollback_began": lambda document: self.book.dues.settle_all("leave", document["life"]),
             "life_resolved": lambda document: self._resolved.add(document["life"]),
-            "configuration_loaded": self._loaded,
+            "configuration_loaded": lambda document: self._recounted.extend(document["config"]["triggers"]),
             "rollout_began": self._rollout_began,
             "rollout_expired": self._rollout_expired,
             "rollout_finished": self._rollout_over,
@@ -82,7 +83,7 @@ class Arming(Noun):
             for key in self._changed:
                 self._owe(key, self.book.disarmed.get(key))
             self._changed.clear()
-        if self._recounting or self._ran:
+        if self._recounting or self._ran or self._recounted:
             self._settle_rest(at)
         for names in (self._resolved, self._rollouts, self._forgotten):
             names.clear()
@@ -95,6 +96,11 @@ class Arming(Noun):
                 holds = counted is not None and counted["since"] >= at
                 book.demand("W13", holds, name, "goes on counting what it saw while paused")
         self._recounting.clear()
+        for trigger in self._recounted:
+            counted = book.counting.get(trigger["name"])
+            holds = counted is not None and counted["fingerprint"] == trigger["fingerprint"]
+            book.demand("W13", holds, trigger["name"], "means something else, and goes on counting")
+        self._recounted.clear()
         for life_id in self._ran:
             life = book.lives.get(life_id)
             rollout = book.rollouts.get(life.plan["name"]) if life is not None else None
@@ -183,11 +189,12 @@ class Arming(Noun):
         holds = entry is not None and entry.end not in quiet and not entry.relapsed
         vetoed = entry is not None and entry.end == "vetoed" and entry.streak_ended is None
         self.book.demand("W8", holds and not vetoed, key, "relapses, though it may not or did already")
+        trigger = self.book.triggers.get(key[0])
+        if trigger is not None:
+            count = self.windows.breaches_since(trigger, key[1])
+            self.book.demand("W8", count >= trigger["windows"], key, "relapses after", count, "windows")
 
     # Counting, rollouts, pauses
-
-    def _loaded(self, document: Doc) -> None:
-        """Everything that changed its meaning counts anew, in this very batch (W13)."""
 
     def _counted(self, document: Doc) -> None:
         book = self.book

@@ -15,6 +15,7 @@ from rollbackd.sim.audit.ladder import Ladder
 from rollbackd.sim.audit.people import People
 from rollbackd.sim.audit.progress import Progress
 from rollbackd.sim.audit.proof import Proof
+from rollbackd.sim.audit.watching import Watching
 from rollbackd.sim.audit.windows import Windows
 from rollbackd.sim.tape import Appended, Booted, Died, Fault, Halted, Refused, Started, Told
 
@@ -39,6 +40,7 @@ class Auditor:
         nouns: tuple[Noun, ...] = (
             Journal(book),
             windows,
+            Watching(book, windows),
             Arming(book, windows),
             Decisions(book, windows),
             People(book, windows),
@@ -93,6 +95,7 @@ class Auditor:
         book.alive, book.writable, book.started, book.frozen = True, True, False, False
         book.skew = 0
         self._moment(record.at, record.steady)
+        book.true = book.offset
 
     def _died(self, record: Died) -> None:
         self._book.alive = False
@@ -106,6 +109,7 @@ class Auditor:
 
     def _fault(self, record: Fault) -> None:
         (self._faults.add if record.on else self._faults.discard)(record.name)
+        self._book.slept = self._book.slept or record.name == "suspended"
         self._disturbed = True
 
     def _moment(self, at: Ms, steady: Ms) -> None:
@@ -120,11 +124,13 @@ class Auditor:
 
     def _told(self, record: Told) -> None:
         self._moment(record.at, record.steady)
+        self._book.true = self._book.offset
         self._look(record.steady)
 
     def _started(self, record: Started) -> None:
         book = self._book
         self._moment(record.at, record.steady)
+        book.true = book.offset
         book.demand("I2", book.alive, record.key, "starts, and no daemon runs")
         book.demand(
             "E5", book.writable or record.effect in PAGES, record.key, "starts before the journal has it"

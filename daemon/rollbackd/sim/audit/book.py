@@ -177,6 +177,8 @@ class Book:
         self.booted_at: Ms = 0
         self.now: Ms = 0  # steady, as last seen
         self.offset: Ms = 0  # steady minus the world's true time
+        self.true: Ms = 0  # the same, where no append came between the two
+        self.slept = False  # since the last append
         self.skew: Ms = 0
         self.skew_slack: Ms = 0
         self.config: Doc | None = None

@@ -23,6 +23,8 @@ class Decisions(Noun):
         super().__init__(book)
         self.windows = windows
         self._waits_over: set[str] = set()  # in this batch, by themselves
+        self._joining: set[str] = set()  # lives
+        self._renewed: set[str] = set()  # services with a new rollout
         self.rows = {
             "life_opened": self._opened,
             "subject_joined": self._joined,
@@ -30,10 +32,23 @@ class Decisions(Noun):
             "wait_ended": self._wait_ended,
             "rollback_began": self._began,
             "services_unspent": self._unspent,
+            "rollout_began": lambda d: self._renewed.update(
+                self.book.plans.get(d["plan"], {}).get("services", ())
+            ),
         }
 
     def settle(self, at: Ms) -> None:
+        book = self.book
         self._waits_over.clear()
+        for name in self._joining:
+            life = book.lives.get(name)
+            if life is not None and life.state.startswith("waiting_"):
+                top = highest(life.triggers[key[0]]["action"] for key in life.present())
+                book.demand("D10", life.top == top, name, "was joined, and takes", life.top, "for", top)
+        for service in self._renewed:
+            book.demand("D6", service not in book.spent, service, "has a new rollout, and stays spent")
+        self._joining.clear()
+        self._renewed.clear()
 
     # Opening
 
@@ -86,6 +101,7 @@ class Decisions(Noun):
         )
         if life is None:
             return
+        self._joining.add(life.id)
         plan = document["definition"]["plan"]
         self.book.demand("D10", plan == life.plan["name"], found["trigger"], "joins a life of another plan")
         self._bounded(life.id, [*life.firings.values(), found])

@@ -145,12 +145,12 @@ class Ladder(Noun):
                 book.demand("E2", matter not in self.matters, matter, "goes on paging of what is over")
             self._must.clear()
             self._must_not.clear()
-        for life, why in self._tells:
-            known = book.lives.get(life)
+        for name, why in self._tells:
+            known = book.lives.get(name)
             notify = (known.plan.get("notify") if known is not None else ()) or (book.config or {}).get(
                 "notify"
             )
-            book.demand("E2", not notify or life in self._told or known is None, life, "tells nobody of", why)
+            book.demand("E2", not notify or name in self._told or known is None, name, "tells nobody of", why)
         self._tells.clear()
         self._told.clear()
         if book.frozen or book.config is not None:
@@ -271,8 +271,10 @@ class Ladder(Noun):
         page, dues = self.pages.get(name), self.book.dues
         if page is None:
             dues.settle_all("page", name)
+            dues.settle_all("alert", name)
             return
         for receiver, delivery in page.deliveries.items():
+            self._owe_alert(page, receiver, delivery)
             for status in ("firing", "resolved"):
                 key = ("page", name, receiver, status)
                 under_way = f"page/{name}/{receiver}/{status}" in self._under_way
@@ -280,6 +282,15 @@ class Ladder(Noun):
                     dues.settle(key)
                 else:
                     dues.owe(key, delivery.again if delivery.again is not None else self.book.now, "I6")
+
+    def _owe_alert(self, page: Page, receiver: str, delivery: Delivery) -> None:
+        """An accepted page is a state: kept until it is over, and no longer (E2)."""
+        key, due = f"keep/{page.id}/{receiver}", ("alert", page.id, receiver)
+        kept, wanted = key in self._under_way, page.status == "firing" and delivery.reached
+        if page.kind != "page" or kept == wanted:
+            self.book.dues.settle(due)
+        else:
+            self.book.dues.owe(due, self.book.now, "E2")
 
     def _answered(self, document: Doc) -> Delivery | None:
         page, receiver = self.pages.get(document["page"]), document["receiver"]
@@ -334,12 +345,17 @@ class Ladder(Noun):
 
     def _cancelled(self, record: Cancelled) -> None:
         self._under_way.discard(record.key)
+        if record.key.startswith("keep/"):
+            page, _, receiver = record.key.removeprefix("keep/").rpartition("/")
+            self.book.dues.settle(("alert", page, receiver))
 
     def _started(self, record: Started) -> None:
         if record.effect == "page":
             self._send(record)
         elif record.effect == "keep_alert":
             self._keep(record.fields["page"])
+            self._under_way.add(record.key)
+            self.book.dues.settle(("alert", record.fields["page"]["page"], record.fields["page"]["receiver"]))
 
     def _send(self, record: Started) -> None:
         fields, demand = record.fields, self.book.demand

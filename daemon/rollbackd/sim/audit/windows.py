@@ -418,6 +418,26 @@ class Windows(Noun):
         book.demand("I8", found["began"] >= floor, name, subject, "counts a window from before", floor)
         self._evidence(found, trigger)
         self._last(at, found, trigger)
+        self._stood(found, trigger)
+
+    def _stood(self, found: Doc, trigger: Doc) -> None:
+        """W9: it did not breach as the rollout began, or was ok since; also where that was told later."""
+        book, watch = self.book, self.watch(trigger)
+        rollout = book.open_rollout(trigger["plan"]) if trigger.get("arm", "rollout") == "rollout" else None
+        if rollout is None or watch is None or book.skew_slack:
+            return
+        began, subject = rollout["at"] + book.skew, found["subject"]
+        armed = book.armed_since.get((trigger["name"], subject), 0)
+        counted = max(book.counting[trigger["name"]]["since"], armed) + book.skew + JITTER
+        for end in watch.windows:
+            before = began - watch.interval + JITTER < end <= began - JITTER
+            if not before or end - watch.interval < counted or armed > rollout["at"]:
+                continue
+            stood = watch.read(end, subject).verdict == "breach"
+            well = any(
+                r.verdict == "ok" for e in watch.windows if e > end for r in watch.readings(e, subject)
+            )
+            book.demand("W9", not stood or well, trigger["name"], subject, "fired, and stood at", end)
 
     def _last(self, at: Ms, found: Doc, trigger: Doc) -> None:
         """The window that fires is a breach that counts; one more may be judged in the brake's wait."""
@@ -499,6 +519,16 @@ class Windows(Noun):
         if any(reading.verdict == "breach" for reading in said):
             return True
         return trigger.get("no_data", "keep") == "breach" and any(r.verdict != "ok" for r in said)
+
+    def breaches_since(self, trigger: Doc, subject: str) -> int:
+        """How many windows that count may be breaches."""
+        watch = self.watch(trigger)
+        if watch is None:
+            return 0
+        bad = {"breach", "no_data", "unknown", ""} if trigger.get("no_data") == "breach" else {"breach"}
+        floor = self.book.floor(trigger, subject) - JITTER - self.book.skew_slack + watch.interval
+        ends = [end for end in watch.windows if end >= floor]
+        return sum(any(r.verdict in bad for r in watch.readings(end, subject)) for end in ends)
 
     def last_breach(self, trigger: Doc, subject: str) -> Ms:
         """The end of the newest window that may count as a breach."""
