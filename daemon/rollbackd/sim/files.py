@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rollbackd.core.model import Config
     from rollbackd.sim.happenings import Scenario
 
-SHAPES = 60
+SHAPES = 120
 EDITIONS = 6
 RECEIVERS = ("sre", "am", "hook", "chat")
 
@@ -85,9 +85,9 @@ def _main(chance: Chance) -> dict[str, Any]:
             "medium": {"action": "ask", "expires": chance.pick(["1m", "5m"], "expires")},
         },
         "limits": {
-            "rollbacks_per_hour": chance.between(1, 6, "per hour"),
-            "per_service_per_hour": chance.between(1, 3, "per service"),
-            "brake": chance.between(2, 4, "brake"),
+            "rollbacks_per_hour": chance.pick([1, 2, 3, 6], "per hour"),
+            "per_service_per_hour": chance.pick([1, 2, 2, 3], "per service"),
+            "brake": chance.pick([2, 2, 3, 4], "brake"),
         },
         "receivers": [
             {"name": "sre", "webhook": {"url": "http://127.0.0.1:9/sre"}},
@@ -128,13 +128,13 @@ def _plan(chance: Chance, number: int) -> dict[str, Any]:
     }
     if yes(30, "clean-up"):
         plan["phases"].append({**_phase(chance, name, 9), "after": "verified"})
-    if yes(25, "previous"):
+    if yes(35, "previous"):
         plan["needs_previous"] = True
-    if yes(30, "release"):
+    if yes(40, "release"):
         plan["release"] = {"run": ["true", "release"]}
-    if yes(30, "safety"):
+    if yes(45, "safety"):
         plan["safety_checks"] = [{"check": "backup", "run": ["true", "backup"]}]
-    if yes(25, "guard"):
+    if yes(35, "guard"):
         guarded = [phases[-1]["phase"]]
         plan["reversible_while"] = {"run": ["true", "reversible"], "guards": guarded, "description": "gone"}
     if yes(25, "more checks"):
@@ -163,18 +163,18 @@ def _step(chance: Chance, plan: str, name: str) -> dict[str, Any]:
     }
     if yes(12, "irreversible"):
         return {**step, "irreversible": True}
-    if yes(40, "retry"):
+    if yes(50, "retry"):
         step["retry"] = {
             "attempts": chance.between(2, 3, plan, name, "attempts"),
             "backoff": chance.pick(["1s", "5s"], plan, name, "backoff"),
         }
     if yes(35, "repeatable"):
         step["repeatable"] = True
-    if yes(35, "probe"):
+    if yes(45, "probe"):
         step["probe"] = ["true", f"probe-{name}"]
     if yes(20, "expect"):
         step["expect"] = "drained"
-    if yes(25, "verify"):
+    if yes(35, "verify"):
         step["verify"] = {"expr": f'verify{{of="{plan}"}}', "pass": "== 0", "within": "15s"}
     if yes(10, "never"):
         step["interrupt"] = "never"
@@ -204,12 +204,12 @@ def _trigger(chance: Chance, name: str, plans: list[str]) -> dict[str, Any]:
     trigger: dict[str, Any] = {
         "trigger": name,
         "category": "metric",
-        "severity": chance.pick(["critical", "critical", "critical", "high", "medium"], name, "severity"),
+        "severity": chance.pick(["critical", "critical", "high", "high", "medium"], name, "severity"),
         "windows": chance.between(2, 4, name, "windows"),
         "no_data": chance.pick(["keep", "keep", "keep", "reset", "breach", "ok"], name, "no_data"),
         "arm": "rollout" if yes(40, "rollout") else "always",
         "plan": chance.pick(plans, name, "plan"),
-        "cooldown": chance.pick(["0s", "2m", "10m"], name, "cooldown"),
+        "cooldown": chance.pick(["0s", "30s", "2m", "10m"], name, "cooldown"),
     }
     if trigger["arm"] == "rollout" and yes(50, "delay"):
         trigger["initial_delay"] = "30s"

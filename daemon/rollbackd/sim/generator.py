@@ -60,6 +60,11 @@ MOMENTS = (
 )
 """Events that trouble likes to follow at once."""
 
+HOLDABLE = (
+    *("life_opened", "wait_began", "veto_opened", "rollback_began", "step_ordered", "step_staged"),
+    *("step_settled", "verification_began", "life_parked"),
+)
+
 MEDDLING = (
     *("ack", "approve", "veto", "hold", "hold", "abort", "abort_now", "resume", "confirm", "resolve"),
     *("pause", "pause", "unpause", "rearm", "start", "begin_rollout", "finish_rollout"),
@@ -75,13 +80,13 @@ def draw(seed: int) -> Scenario:
     config = configuration(shape)
     until = chance.between(8, 16, "faults") * MINUTE
     happenings = list(_begin(chance, config))
-    for number in range(chance.pick((1, 1, 2, 2, 3, 5), "recipes")):
+    for number in range(chance.pick((1, 2, 2, 3, 4, 6), "recipes")):
         recipe = chance.pick(RECIPES, "recipe", number)
         happenings += recipe(Chance("recipe", seed, number), config, until)
     happenings += _people(chance, config)
     steps = tuple(
         StepGoes("*", chance.between(1, 8, "step", number), chance.pick(_GOES, "goes", number))
-        for number in range(chance.pick((0, 0, 1, 1, 2, 4), "bad steps"))
+        for number in range(chance.pick((0, 1, 1, 2, 3, 5), "bad steps"))
     )
     return Scenario(
         seed,
@@ -104,6 +109,13 @@ def _begin(chance: Chance, config: Config) -> Iterator[Happening]:
     trigger = chance.pick(config.triggers, "first")
     at = chance.between(50, 120, "ails") * SECOND
     yield _ails(chance, trigger, When(at=at), "first")
+    if chance.yes(45, "another release"):
+        later = When(on="life_ended", after=chance.pick((5, 40, 100), "released") * SECOND)
+        yield Says(later, "begin_rollout", trigger.plan)
+    if chance.yes(60, "once more"):
+        more = chance.pick(config.triggers, "more") if chance.yes(50, "of another") else trigger
+        later = When(on="life_ended", after=chance.pick((20, 60, 150), "ails again") * SECOND)
+        yield _ails(chance, more, later, "second")
 
 
 def _ails(
@@ -170,6 +182,88 @@ def breach_before_the_rollout(chance: Chance, config: Config, until: Ms) -> Iter
     if chance.yes(60, "again"):
         again = 10 * SECOND + lasts + chance.pick((0, 20, 60), "later") * SECOND
         yield _ails(chance, trigger, When(at=again), "again")
+
+
+def unwell_before_the_first_look(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """Nobody knows how long that has been so (W13)."""
+    trigger = chance.pick(config.triggers, "trigger")
+    lasts = chance.pick((110, 150, 400), "lasts") * SECOND
+    yield Ails(When(at=-100 * SECOND), trigger.name, "breach", lasts, heals=False)
+    if chance.yes(50, "again"):
+        yield _ails(chance, trigger, When(at=lasts), "again")
+
+
+def nothing_to_see(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """For longer than anybody may not know of it (W5)."""
+    trigger = chance.pick(config.triggers, "trigger")
+    lasts = chance.pick((380, 460), "lasts") * SECOND
+    at = When(at=chance.between(5, 90, "at") * SECOND)
+    if chance.yes(40, "the query"):
+        yield Fails(at, chance.pick(tuple(UNUSABLE), "unusable"), lasts)
+        return
+    hows: tuple[Ailment, ...] = ("nan", "infinite", "absent", "unscraped")
+    yield Ails(at, trigger.name, chance.pick(hows, "how"), lasts, heals=False)
+
+
+def held_and_resumed(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    for number in range(chance.between(1, 2, "times")):
+        kind = chance.pick(HOLDABLE, number, "kind")
+        yield Says(When(on=kind, after=chance.pick((0, 1, 600), number, "after")), "hold")
+        lasts = chance.pick((1, 20, 70, 200), number, "lasts") * SECOND
+        yield Says(When(on="life_held", nth=number + 1, after=lasts), "resume")
+
+
+def means_something_else(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """In mid-streak, or in the middle of a life, the files change: a limit, the ceiling, a trigger less."""
+    first = config.triggers[0]
+    at = chance.between(50, 90, "at") * SECOND
+    yield _ails(chance, first, When(at=at), "meanwhile")
+    edition = chance.pick((1, 2, 3, 3, 5, 5), "edition")
+    early = chance.pick((1, 2, 3), "windows") * first.interval + chance.between(0, 9, "off") * SECOND
+    kind = chance.pick(("life_opened", "wait_began", "veto_opened", "rollback_began", "life_ended"), "kind")
+    when = When(at=at + early) if chance.yes(40, "early") else When(on=kind, after=early // 8)
+    yield Reloads(when, edition)
+    if chance.yes(70, "back"):
+        yield Reloads(When(on="configuration_loaded", nth=2, after=chance.between(1, 90, "soon") * SECOND), 0)
+
+
+def started_on_broken_files(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """Nothing begins, and what runs is finished, until they are mended (J2)."""
+    at = chance.between(40, 200, "at") * SECOND
+    yield Reloads(When(at=at), -1)
+    yield Dies(When(at=at + chance.between(1, 20, "dies") * SECOND), 2 * SECOND)
+    mended = at + chance.between(60, 200, "mended") * SECOND
+    yield Reloads(When(at=mended), chance.pick((0, 0, 1), "edition"))
+    trigger = chance.pick(config.triggers, "trigger")
+    yield _ails(chance, trigger, When(at=at + chance.between(-40, 30, "ails") * SECOND), "meanwhile")
+    yield _ails(chance, trigger, When(at=mended + 20 * SECOND), "after")
+
+
+def cannot_be_told(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """From before the fire on a check fails, or cannot tell."""
+    of = chance.pick(("backup", "backup", "reversible", "reversible", "release", "verify", "probe"), "of")
+    what: Trouble = chance.pick(("checks_fail", "checks_cannot_tell", "checks_cannot_tell"), "what")
+    yield Fails(When(at=30 * SECOND), what, chance.pick((90, 300, 500), "lasts") * SECOND, of)
+
+
+def hard_to_undo(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """Step after step goes wrong, and people say what they think of it."""
+    for number in range(chance.between(2, 4, "words")):
+        kind = chance.pick(("step_ordered", "step_ended", "step_settled", "life_parked"), number, "kind")
+        after = chance.pick((0, 100, 2_500, 7_000), number, "after")
+        verb = chance.pick(("abort", "abort_now", "abort", "hold", "resume", "confirm"), number, "verb")
+        answer = chance.pick(("done", "retry", "retry", "skip"), number, "answer")
+        nth = chance.between(1, 3, number, "nth")
+        yield Says(When(on=kind, nth=nth, after=after), verb, answer, stale=chance.yes(15, number, "stale"))
+
+
+def joins_what_waits(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """Another trigger of the plan fires while a life of it waits (D10)."""
+    first = chance.pick(config.triggers, "first")
+    at = chance.between(60, 120, "at") * SECOND
+    for number, trigger in enumerate(t for t in config.triggers if t.plan == first.plan):
+        later = number * chance.pick((10, 25, 60), number, "later") * SECOND
+        yield Ails(When(at=at + later), trigger.name, "breach", 300 * SECOND, heals=chance.yes(70, "heals"))
 
 
 def paused_meanwhile(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
@@ -308,6 +402,17 @@ def people_meddle(chance: Chance, config: Config, until: Ms) -> Iterator[Happeni
 RECIPES: tuple[Callable[[Chance, Config, Ms], Iterator[Happening]], ...] = (
     two_on_one_service,
     breach_before_the_rollout,
+    unwell_before_the_first_look,
+    nothing_to_see,
+    held_and_resumed,
+    means_something_else,
+    means_something_else,
+    started_on_broken_files,
+    cannot_be_told,
+    hard_to_undo,
+    hard_to_undo,
+    joins_what_waits,
+    joins_what_waits,
     paused_meanwhile,
     full_at_the_worst_moment,
     past_the_point_of_no_return,

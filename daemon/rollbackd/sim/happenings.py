@@ -65,8 +65,8 @@ Files: TypeAlias = dict[str, dict[str, Any]]
 
 
 class When(Struct, frozen=True, omit_defaults=True):
-    """`at` ms after the beginning; or `after` ms after the `nth` event of a kind was durable; with
-    `until`, after the moment that this event's `until` names."""
+    """`at` ms after the beginning (what ails may have begun before it); or `after` ms after the `nth` event
+    of a kind was durable; with `until`, after the moment that this event's `until` names."""
 
     at: Ms = 0
     on: str = ""

@@ -47,7 +47,7 @@ def verb_of(says: Says, about: str | None, state: State) -> s.Verb | None:
             step = life.current.step if life.current is not None else "?"
             return s.Confirm(life.id, step, says.answer or "done", revision)  # type: ignore[arg-type]
         case "resolve":
-            return s.Resolve(life.id, "by hand", "it was mended", processes_gone=True)
+            return s.Resolve(life.id, "by hand", "it was mended", processes_gone=not says.stale)
     raise ValueError(f"nobody says {says.verb}")
 
 

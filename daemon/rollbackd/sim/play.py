@@ -93,7 +93,10 @@ class Play:
     def play(self) -> None:
         """Raises the auditor's `Violation`, or `Defect`."""
         for happening in self.scenario.happenings:
-            self._await(happening)
+            if isinstance(happening, Ails) and happening.when.at < 0:
+                self.around.service.ails(happening, BEGINNING + happening.when.at)
+            else:
+                self._await(happening)
         self._boot(self.scenario.fresh)
         self.loop.at(BEGINNING + self.scenario.faults_until, self._faults_over)
         try:
