@@ -85,7 +85,7 @@ def _main(chance: Chance) -> dict[str, Any]:
             "medium": {"action": "ask", "expires": chance.pick(["1m", "5m"], "expires")},
         },
         "limits": {
-            "rollbacks_per_hour": chance.pick([1, 2, 3, 6], "per hour"),
+            "rollbacks_per_hour": chance.pick([1, 1, 2, 6], "per hour"),
             "per_service_per_hour": chance.pick([1, 2, 2, 3], "per service"),
             "brake": chance.pick([2, 2, 3, 4], "brake"),
         },
@@ -244,7 +244,7 @@ def _edit(files: Files, edition: int) -> None:
         case 1:
             first["windows"] += 1
         case 2:
-            first["breach"] = "> 2" if "expr" in first else "> 0.2"
+            first["breach"] = "> 7" if "expr" in first else "> 0.7"
         case 3:
             files["rollbackd.yml"]["max_action"] = "ask"
         case 4:

@@ -62,7 +62,7 @@ MOMENTS = (
 
 HOLDABLE = (
     *("life_opened", "wait_began", "veto_opened", "rollback_began", "step_ordered", "step_staged"),
-    *("step_settled", "verification_began", "life_parked"),
+    *("step_settled", "verification_began", "verification_began", "verification_began", "life_parked"),
 )
 
 MEDDLING = (
@@ -179,6 +179,12 @@ def breach_before_the_rollout(chance: Chance, config: Config, until: Ms) -> Iter
     lasts = trigger.interval * chance.between(2, 14, "windows")
     yield Ails(When(at=10 * SECOND), trigger.name, "breach", lasts, heals=False)
     yield Says(When(at=10 * SECOND + lasts // 2), "begin_rollout", trigger.plan)
+    if chance.yes(50, "unseen"):  # the window before it is judged late
+        trigger = chance.pick(config.triggers, "late")
+        at = chance.between(40, 90, "late at") * SECOND
+        yield Fails(When(at=at - chance.between(1, 16, "silent") * SECOND), "refused", 24 * SECOND)
+        yield Ails(When(at=at - trigger.interval), trigger.name, "breach", 300 * SECOND, heals=False)
+        yield Says(When(at=at), "begin_rollout", trigger.plan)
     if chance.yes(60, "again"):
         again = 10 * SECOND + lasts + chance.pick((0, 20, 60), "later") * SECOND
         yield _ails(chance, trigger, When(at=again), "again")
@@ -209,7 +215,7 @@ def held_and_resumed(chance: Chance, config: Config, until: Ms) -> Iterator[Happ
     for number in range(chance.between(1, 2, "times")):
         kind = chance.pick(HOLDABLE, number, "kind")
         yield Says(When(on=kind, after=chance.pick((0, 1, 600), number, "after")), "hold")
-        lasts = chance.pick((1, 20, 70, 200), number, "lasts") * SECOND
+        lasts = chance.pick((1, 20, 70, 200, 200), number, "lasts") * SECOND
         yield Says(When(on="life_held", nth=number + 1, after=lasts), "resume")
 
 
@@ -241,7 +247,9 @@ def started_on_broken_files(chance: Chance, config: Config, until: Ms) -> Iterat
 
 def cannot_be_told(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
     """From before the fire on a check fails, or cannot tell."""
-    of = chance.pick(("backup", "backup", "reversible", "reversible", "release", "verify", "probe"), "of")
+    known = [check.name for plan in config.plans for check in plan.safety_checks] * 2
+    known += ["reversible" for plan in config.plans if plan.reversible_while is not None] * 2
+    of = chance.pick((*known, "release", "verify", "probe"), "of")
     what: Trouble = chance.pick(("checks_fail", "checks_cannot_tell", "checks_cannot_tell"), "what")
     yield Fails(When(at=30 * SECOND), what, chance.pick((90, 300, 500), "lasts") * SECOND, of)
 
@@ -255,6 +263,57 @@ def hard_to_undo(chance: Chance, config: Config, until: Ms) -> Iterator[Happenin
         answer = chance.pick(("done", "retry", "retry", "skip"), number, "answer")
         nth = chance.between(1, 3, number, "nth")
         yield Says(When(on=kind, nth=nth, after=after), verb, answer, stale=chance.yes(15, number, "stale"))
+
+
+def said_no(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """And soon afterwards another trigger or subject of that plan fires (D2)."""
+    first = chance.pick(config.triggers, "first")
+    yield Ails(When(at=70 * SECOND), first.name, "breach", 200 * SECOND, 0, heals=False)
+    kind = chance.pick(("life_opened", "wait_began", "veto_opened"), "kind")
+    yield Says(When(on=kind, after=chance.pick((0, 5, 2_000), "after")), "veto")
+    for trigger in config.triggers:
+        if trigger.plan == first.plan:
+            later = When(on="life_ended", after=chance.between(1, 20, trigger.name) * SECOND)
+            yield Ails(later, trigger.name, "breach", 200 * SECOND, heals=False)
+    if chance.yes(40, "of another release"):
+        yield Says(
+            When(on="life_ended", after=chance.pick((2, 30), "released") * SECOND),
+            "begin_rollout",
+            first.plan,
+        )
+
+
+def over_meanwhile(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """What it would undo, or what it may do, changes while a life waits."""
+    kind = chance.pick(("life_opened", "wait_began", "veto_opened", "wait_ended"), "kind")
+    for nth in (1, 2):
+        after = chance.pick((0, 5, 3_000), nth, "after")
+        verb = chance.pick(("finish_rollout", "finish_rollout", "pause"), nth, "verb")
+        answer = chance.pick(("plan", "trigger"), nth, "about")
+        for plan in config.plans if verb == "finish_rollout" else config.plans[:1]:
+            answer = plan.name if verb == "finish_rollout" else answer
+            yield Says(When(on=kind, nth=nth, after=after), verb, answer)
+
+
+def both_approved(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """Two that ask, on one service: one waits for the other, whose end is a new reason to ask (D3, D7)."""
+    at = chance.between(60, 120, "at") * SECOND
+    for number, trigger in enumerate(config.triggers):
+        yield Ails(When(at=at + 3 * number * SECOND), trigger.name, "breach", 500 * SECOND, heals=False)
+    for nth in range(1, 7):
+        yield Says(
+            When(on="wait_began", nth=nth, after=chance.pick((50, 900, 9_000), nth, "after")), "approve"
+        )
+
+
+def nobody_knows_whether(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """Before a phase that is guarded nobody can tell; somebody resumes when it can be told again (I11)."""
+    kind = chance.pick(("rollback_began", "rollback_began", "step_settled"), "kind")
+    yield Fails(When(on=kind), "checks_cannot_tell", 40 * SECOND, "reversible")
+    for nth in (1, 2):
+        yield Says(
+            When(on="life_parked", nth=nth, after=chance.pick((5, 60), nth, "after") * SECOND), "resume"
+        )
 
 
 def joins_what_waits(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
@@ -411,6 +470,12 @@ RECIPES: tuple[Callable[[Chance, Config, Ms], Iterator[Happening]], ...] = (
     cannot_be_told,
     hard_to_undo,
     hard_to_undo,
+    said_no,
+    said_no,
+    over_meanwhile,
+    over_meanwhile,
+    both_approved,
+    nobody_knows_whether,
     joins_what_waits,
     joins_what_waits,
     paused_meanwhile,

@@ -25,7 +25,7 @@ def verb_of(says: Says, about: str | None, state: State) -> s.Verb | None:
         case "start":
             return s.Start(plan, "by hand") if plan else None
         case "pause" | "unpause" | "rearm":
-            return _about_standing(says, state)
+            return _about_standing(says, _life(about, state), state)
     life = _life(about, state)
     if life is None:
         return None
@@ -57,11 +57,12 @@ def _life(about: str | None, state: State) -> Life | None:
     return next(reversed(state.lives.values()), None)
 
 
-def _about_standing(says: Says, state: State) -> s.Verb | None:
-    """A trigger, or a plan and its first service."""
+def _about_standing(says: Says, life: Life | None, state: State) -> s.Verb | None:
+    """The trigger of a life, else the first; or its plan and that one's first service."""
     if state.config is None or not state.config.triggers:
         return None
-    trigger = state.config.triggers[0]
+    of_life = state.config.trigger(life.trigger) if life is not None else None
+    trigger = of_life if of_life is not None else state.config.triggers[0]
     plan = state.config.plan(trigger.plan)
     service = plan.services[0] if plan is not None and says.answer != "trigger" else None
     match says.verb:

@@ -89,6 +89,7 @@ class Play:
         self._over = False
         self._requests = 0
         self._snapshots = 0
+        self._committed = 0  # the last row that the daemon acts by
 
     def play(self) -> None:
         """Raises the auditor's `Violation`, or `Defect`."""
@@ -129,7 +130,7 @@ class Play:
         clock = self._clock = DaemonClock(self._clocks, last)
         steady = clock.now()
         self._record(tape.Booted(self.loop.now, steady, self.disk.pid, self._clocks.boot_id))
-        state = restored(journal)
+        state, self._committed = restored(journal), journal.head().seq
         engine = Engine(state)
 
         def make(driver: Loop) -> SimulatedWorld:
@@ -176,6 +177,8 @@ class Play:
 
     def committed(self, advance: Advance, state: State, head: Head | None, took: Ms) -> None:
         """Keep a snapshot now and then, as the daemon does."""
+        if head is not None:
+            self._committed = head.seq
         if head is not None and head.seq // SNAPSHOT_EACH > self._snapshots:
             self._snapshots = head.seq // SNAPSHOT_EACH
             try:
@@ -309,6 +312,9 @@ class Play:
         open_still = driver is None or _busy(driver.driver.engine.state)
         if open_still and self.loop.now < until:
             self.loop.at(self.loop.now + LOOK, self._look, until)
+            return
+        if self._committed != self.disk.journal.head().seq:  # durable, and not taken yet
+            self.loop.at(self.loop.now + 1, self._look, until)
             return
         if driver is None or self._clock is None:
             raise Defect(RuntimeError("no daemon runs, though the faults are over"))

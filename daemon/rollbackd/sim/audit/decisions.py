@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rollbackd.sim.audit.book import ACTIONS, AUTOMATIC, HOUR, Noun, highest, lowest
 from rollbackd.sim.audit.windows import QUEUED
+from rollbackd.sim.tape import Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,9 @@ class Decisions(Noun):
         self.windows = windows
         self._waits_over: set[str] = set()  # in this batch, by themselves
         self._joining: set[str] = set()  # lives
+        self._begun: list[tuple[Ms, Life]] = []  # by themselves, a moment ago
         self._renewed: set[str] = set()  # services with a new rollout
+        self.records = {Told: self._told}
         self.rows = {
             "life_opened": self._opened,
             "subject_joined": self._joined,
@@ -102,6 +105,7 @@ class Decisions(Noun):
         if life is None:
             return
         self._joining.add(life.id)
+        self.book.demand("J2", not self.book.finish_only, life.id, "is joined on unusable files")
         plan = document["definition"]["plan"]
         self.book.demand("D10", plan == life.plan["name"], found["trigger"], "joins a life of another plan")
         self._bounded(life.id, [*life.firings.values(), found])
@@ -203,6 +207,8 @@ class Decisions(Noun):
             book.demand("D1", willing, life.id, "begins by", life.action)
             self._judged_again(life, at)
             self._fresh(life, at)
+            self._begun = [(when, other) for when, other in self._begun if at - when < QUEUED]
+            self._begun.append((at, life))
         else:
             approved.add("paused")  # never stops a person (D5)
             due.discard("paused")
@@ -290,6 +296,15 @@ class Decisions(Noun):
         ]
         most: int = (self.book.config or {}).get("limits", {}).get("brake", 3)
         return len(near) >= most
+
+    def _told(self, told: Told) -> None:
+        """Who had waited for the other plans' windows of the same end would have seen the brake (D9)."""
+        self._begun = [(when, life) for when, life in self._begun if told.steady - when < QUEUED]
+        for _, life in self._begun:
+            ends = {life.firings[key]["end"] for key in life.present()}
+            if told.ends[-1] in ends and len(told.ends) == 1:
+                braked = self._braked(life, told.steady)
+                self.book.demand("D9", not braked, life.id, "did not wait for", told.watch)
 
     # Spent
 

@@ -150,6 +150,7 @@ class Fold(Noun):
         life.wait, life.wait_since, life.wait_over = wait, document["at"], None
         if wait == "approval":
             life.state, life.expires, life.wait = "waiting_approval", document.get("until"), None
+            life.approval = None  # it answered what was shown then
             life.revision += 1
         elif wait == "refused":
             life.state, life.wait_over = "checking", document["at"]

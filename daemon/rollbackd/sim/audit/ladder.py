@@ -247,6 +247,8 @@ class Ladder(Noun):
 
     def _promised(self, document: Doc) -> None:
         page = Page(document, self.pages.get(document["page"]))
+        for what in ("page", "alert"):
+            self.book.dues.settle_all(what, page.id)  # promised anew: to these receivers
         self.pages[page.id] = page
         self._pages[page.id] = None
         self._under_way = {key for key in self._under_way if not key.startswith(f"page/{page.id}/")}

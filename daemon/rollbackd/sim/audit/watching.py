@@ -31,7 +31,8 @@ class Watching(Noun):
         self._newest: dict[str, Ms] = {}  # watch → the newest window asked for
         self._silent: Ms | None = None  # since when nothing is answered
         self._broke: Ms = 0  # when that was broken last
-        self._usable: dict[str, Ms] = {}  # trigger → when a window of it told anything
+        self._usable: dict[str, Ms] = {}  # trigger → when a window of it told anything, at the latest
+        self._saw: dict[str, Ms] = {}  # the same at the earliest: an open life may have kept its watch
         self.records = {Started: self._asked, Told: self._told, Booted: self._gone, Died: self._gone}
         self.rows = {
             "daemon_started": self._begun,
@@ -59,6 +60,7 @@ class Watching(Noun):
             before = known.get(trigger["name"])
             if before is None or before["fingerprint"] != trigger["fingerprint"] or self.book.finish_only:
                 self._usable[trigger["name"]] = document["at"]
+                self._saw.setdefault(trigger["name"], document["at"])
         self._expect(document["config"]["triggers"], document["at"])
 
     def _expect(self, triggers: object, at: Ms) -> None:
@@ -66,7 +68,7 @@ class Watching(Noun):
             return
         for trigger in list(triggers):  # type: ignore[call-overload]
             if not self.book.started:
-                self._usable[trigger["name"]] = at
+                self._usable[trigger["name"]] = self._saw[trigger["name"]] = at
             self.book.dues.owe(("ask", watch_of(trigger)), at + WINDOWS_APART * trigger["interval"], "W6")
 
     # Asking
@@ -122,7 +124,7 @@ class Watching(Noun):
         window = watch.windows[max(end for end in watch.windows if end <= told.ends[-1])][-1]
         seen = {window.read(subject).verdict for subject in window.subjects()}
         if seen & {"breach", "ok", "low_traffic"}:
-            self._usable[name] = told.steady
+            self._usable[name] = self._saw[name] = told.steady
             book.dues.settle(("blind", matter))
             if known is not None and known["cause"] != "sparse" and told.ends[-1] >= watch.newest:
                 book.dues.owe(("sees", matter), told.steady, "W5")
@@ -141,7 +143,7 @@ class Watching(Noun):
             holds = long and (self._silent is not None or at - self._broke < QUEUED)
             self.book.demand("W6", holds, key, "pages, and was silent since", self._silent)
         elif document["matter_kind"] == "blind" and document["cause"] != "sparse":
-            usable = self._usable.get(document["trigger"], 0)
+            usable = self._saw.get(document["trigger"], 0)
             holds = at - usable >= ABSENT - QUEUED or at - usable < QUEUED
             self.book.demand("W5", holds, key, "is blind, and saw something at", usable)
 

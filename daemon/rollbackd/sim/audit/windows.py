@@ -273,7 +273,8 @@ class Windows(Noun):
         floor = book.floor(trigger, subject) + JITTER + book.skew_slack
         wanted: int = trigger["windows"]
         count, exact = watch.run(subject, floor, wanted + 1)
-        if exact and count == max(1, wanted - 1):
+        before = watch.read(watch.newest - count * watch.interval, subject).verdict
+        if exact and count == max(1, wanted - 1) and before != "breach":  # else its streak is older than that
             self.nearly[trigger["plan"]] = watch.newest, steady
         self._still(trigger["name"], subject, steady)
         if count < wanted or not self._may_fire(watch, subject, steady):
