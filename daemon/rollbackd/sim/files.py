@@ -123,7 +123,7 @@ def _plan(chance: Chance, number: int) -> dict[str, Any]:
         "verify_windows": chance.between(1, 3, name, "verify"),
         "settle": chance.pick(["0s", "10s", "30s"], name, "settle"),
         "verify_within": "3m",
-        "timeout": chance.pick(["3m", "6m"], name, "timeout"),
+        "timeout": chance.pick(["1m", "3m", "6m"], name, "timeout"),
         "verification": [{"check": "healthy", "expr": f'healthy{{of="{name}"}}', "pass": "> 0.5"}],
     }
     if yes(30, "clean-up"):

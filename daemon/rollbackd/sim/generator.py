@@ -70,6 +70,17 @@ MEDDLING = (
     *("pause", "pause", "unpause", "rearm", "start", "begin_rollout", "finish_rollout"),
 )
 
+STUBBORN: tuple[Goes, ...] = (
+    "lost",
+    "lost",
+    "slow",
+    "slow",
+    "fails",
+    "hangs",
+    "leaves_a_child",
+    "unexpected",
+)
+
 _GOES: tuple[Goes, ...] = get_args(Goes)
 
 
@@ -84,7 +95,7 @@ def draw(seed: int) -> Scenario:
         recipe = chance.pick(RECIPES, "recipe", number)
         happenings += recipe(Chance("recipe", seed, number), config, until)
     happenings += _people(chance, config)
-    steps = tuple(
+    steps = tuple(_always(chance)) or tuple(
         StepGoes("*", chance.between(1, 8, "step", number), chance.pick(_GOES, "goes", number))
         for number in range(chance.pick((0, 1, 1, 2, 3, 5), "bad steps"))
     )
@@ -97,6 +108,13 @@ def draw(seed: int) -> Scenario:
         drift=chance.pick((0, 0, 200, -200), "drift"),
         fresh=chance.yes(80, "fresh"),
     )
+
+
+def _always(chance: Chance) -> Iterator[StepGoes]:
+    """Now and then each try goes as the first."""
+    if chance.yes(15, "always"):
+        first, how = chance.between(1, 2, "always from"), chance.pick(STUBBORN, "always goes")
+        yield from (StepGoes("*", nth, how) for nth in range(first, first + 6))
 
 
 def _begin(chance: Chance, config: Config) -> Iterator[Happening]:
@@ -138,7 +156,10 @@ def _people(chance: Chance, config: Config) -> Iterator[Happening]:
         if chance.yes(60, "resumes", nth):
             yield Says(_soon(chance, "life_parked", nth, 90), "resume")
         if chance.yes(60, "resolves", nth):
-            yield Says(_soon(chance, "life_ended", nth), "resolve", twice=chance.yes(20, "twice", nth))
+            stale = chance.yes(25, "looked not", nth)
+            yield Says(
+                _soon(chance, "life_ended", nth), "resolve", stale=stale, twice=chance.yes(20, "twice", nth)
+            )
         if chance.yes(50, "approves", nth):
             yield Says(_soon(chance, "wait_began", nth), "approve", stale=chance.yes(20, "old", nth))
         if chance.yes(30, "acks", nth):
@@ -316,6 +337,22 @@ def nobody_knows_whether(chance: Chance, config: Config, until: Ms) -> Iterator[
         )
 
 
+def vanishes(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """It breaches on after it was undone, and then there is nothing to see of it any more (S3)."""
+    trigger = chance.pick(config.triggers, "trigger")
+    yield Ails(When(at=70 * SECOND), trigger.name, "breach", 900 * SECOND, heals=False)
+    how: Ailment = chance.pick(("absent", "low_traffic"), "how")
+    after = chance.pick((0, 20, 45, 70), "after") * SECOND
+    yield Ails(When(on="verification_began", after=after), trigger.name, how, 400 * SECOND, heals=False)
+
+
+def started_by_hand(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """While a life of the plan waits, which it supersedes; or out of the blue."""
+    kind = chance.pick(("life_opened", "wait_began", "wait_ended", "veto_opened"), "kind")
+    for plan in config.plans:
+        yield Says(When(on=kind, after=chance.pick((0, 4, 900), plan.name)), "start", plan.name)
+
+
 def joins_what_waits(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
     """Another trigger of the plan fires while a life of it waits (D10)."""
     first = chance.pick(config.triggers, "first")
@@ -328,6 +365,9 @@ def joins_what_waits(chance: Chance, config: Config, until: Ms) -> Iterator[Happ
 def paused_meanwhile(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
     about = chance.pick(("plan", "trigger"), "about")
     yield Says(When(at=chance.between(40, 110, "at") * SECOND), "pause", about)
+    if chance.yes(60, "both"):
+        yield Says(When(at=chance.between(40, 130, "both at") * SECOND), "pause", "plan")
+        yield Says(When(at=chance.between(40, 130, "and both at") * SECOND), "pause", "trigger")
     if chance.yes(60, "ends"):
         yield Says(When(on="life_opened", after=chance.between(0, 60, "ends at") * SECOND), "unpause", about)
 
@@ -387,7 +427,7 @@ def prometheus_is_odd(chance: Chance, config: Config, until: Ms) -> Iterator[Hap
     for number in range(chance.between(1, 3, "how many")):
         own = Chance("odd", chance.below(1 << 30, number))
         what = own.pick(whats, "what")
-        amount = own.pick((-90_000, -3_000, 2_000, 60_000), "skew") if what == "skewed" else 0
+        amount = own.pick((-90_000, -3_000, 2_000, 60_000, 150_000), "skew") if what == "skewed" else 0
         amount = own.pick((300, 4_000, 12_000), "late") if what == "late_answers" else amount
         yield Fails(_moment(own, until), what, own.pick((3, 20, 70), "lasts") * SECOND, amount=amount)
 
@@ -432,6 +472,9 @@ def dies(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
 def time_is_odd(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
     amount = chance.pick((-HOUR, HOUR, -24 * HOUR, 72 * HOUR), "amount")
     yield Fails(_moment(chance, until), "wall_jumps", amount=amount)
+    if chance.yes(40, "rebooted"):
+        yield Fails(When(at=200 * SECOND), "wall_jumps", amount=-HOUR)
+        yield Dies(When(at=chance.between(205, 420, "boots") * SECOND), 20 * SECOND, machine=True)
     if chance.yes(50, "suspended"):
         own = Chance("suspended", chance.below(1 << 30, "own"))
         yield Fails(_moment(own, until), "suspended", own.pick((3, 30, 300), "lasts") * SECOND)
@@ -475,6 +518,9 @@ RECIPES: tuple[Callable[[Chance, Config, Ms], Iterator[Happening]], ...] = (
     over_meanwhile,
     over_meanwhile,
     both_approved,
+    both_approved,
+    vanishes,
+    started_by_hand,
     nobody_knows_whether,
     joins_what_waits,
     joins_what_waits,

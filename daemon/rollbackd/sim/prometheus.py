@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SCRAPE: Ms = 5_000
 TOOK: Ms = 4
 LOOK_BACK: Ms = 5 * 60_000
+CALMS: Ms = 25_000
 
 _METRIC = re.compile(r"""\b(value|errors|total|calm|healthy|verify)\{of="(\w+)"\}""")
 
@@ -104,6 +105,8 @@ class Prometheus:
         if end - sample > LOOK_BACK:
             return None
         how = self._service.how(trigger, subject, sample - self.skew)
+        if metric == "calm" and how is None:  # what it takes longer to recover from
+            how = self._service.how(trigger, subject, sample - self.skew - CALMS)
         if how == "absent":
             return None
         if coverage:

@@ -83,6 +83,9 @@ class Arming(Noun):
             for key in self._changed:
                 self._owe(key, self.book.disarmed.get(key))
             self._changed.clear()
+        for key, entry in self.book.disarmed.items():
+            resolved = entry.life in self._resolved and entry.end in BAD_ENDS
+            self.book.demand("W8", not resolved, key, "stays disarmed, though its life is resolved")
         if self._recounting or self._ran or self._recounted:
             self._settle_rest(at)
         for names in (self._resolved, self._rollouts, self._forgotten):

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from rollbackd.sim.audit.windows import Windows
     from rollbackd.sim.tape import Ms
 
+KNOWABLE = frozenset(
+    {"paused", "spent", "no_previous", "rate_limit", "vetoed", "rollout_ended", "safety_check"}
+)
+"""Reasons to lower an action that the journal alone shows."""
+
 MOST_SUBJECTS = 1_000
 MOST_TEXT = 48_000
 
@@ -117,6 +122,9 @@ class Decisions(Noun):
         before = {(low["reason"], low["to"]) for low in life.lowered}
         after = {(low["reason"], low["to"]) for low in document["lowered"]}
         book.demand("I10", before <= after, life.id, "forgets why it was lowered:", before - after)
+        told = {low["reason"] for low in document["lowered"]} - {low["reason"] for low in life.lowered}
+        groundless = (told & KNOWABLE) - {reason for _, reason in self._due(life, document["at"])}
+        book.demand("D2", not groundless, life.id, "is lowered for", sorted(groundless), "that is not so")
         rises = ACTIONS[document["action"]] < ACTIONS[life.action]
         book.demand("I10", not rises or life.joined, life.id, "rises by itself to", document["action"])
         self._sound(life, document)

@@ -8,13 +8,14 @@ from rollbackd.sim.audit.book import BAD_ENDS, Noun
 from rollbackd.sim.tape import Booted, Cancelled, Died, Started
 
 if TYPE_CHECKING:
-    from rollbackd.sim.audit.book import Book, Doc
+    from rollbackd.sim.audit.book import Book, Doc, Life
     from rollbackd.sim.tape import Ms
 
 TRIES = 12
 """A `notify` message may be given up after so many refusals; a page never."""
 
 LONGEST_RETRY: Ms = 300_000
+PARKED = frozenset({"in_doubt", "overrun", "reversibility_unknown"})
 
 
 class Delivery:
@@ -136,6 +137,7 @@ class Ladder(Noun):
         for one in book.lives.values():
             waits = one.state == "waiting_approval" and one.ended is None and one.approval is None
             book.demand("E1", not waits or f"life/{one.id}" in self.matters, one.id, "waits, and asks nobody")
+            self._still_rings(one)
         if self._reached is not None:
             book.demand("E1", False, self._reached, "is reached, and pages nobody")
         if self._must or self._must_not:
@@ -160,6 +162,18 @@ class Ladder(Noun):
         for page in self._pages:
             self._owe(page)
         self._pages.clear()
+
+    def _still_rings(self, life: Life) -> None:
+        """A page ends with what it is about: nobody waits for a person any more (E1)."""
+        matter = self.matters.get(f"life/{life.id}")
+        if matter is None:
+            return
+        book, cause = self.book, matter.cause
+        if life.ended is None and life.parked is None:
+            book.demand("E1", cause not in PARKED, life.id, "goes on, and pages of", cause)
+        elif life.end in ("expired", "notified") and life.firings:
+            bad = any(e.life == life.id and e.streak_ended is None for e in book.disarmed.values())
+            book.demand("E1", bad, life.id, "is well, and pages of what nobody decided")
 
     # Climbing
 

@@ -247,6 +247,9 @@ class People(Noun):
         if life is None:
             return
         self._settle_waits(life.id)
+        if end == "superseded":
+            follows = document.get("successor") in book.lives
+            book.demand("D10", follows, life.id, "is followed by", document.get("successor"))
         by = document.get("by", AUTOMATIC)
         holds = getattr(self, f"_may_be_{end}")(life, at, by)
         rule = "X8" if end == "aborted" else "D7" if end in ("expired", "vetoed", "stood_down") else "X7"

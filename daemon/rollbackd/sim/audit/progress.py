@@ -27,8 +27,10 @@ class Progress(Noun):
         self._touched: dict[str, None] = {}
         self._under_way: set[str] = set()
         self._owed: dict[str, set[str]] = {}  # life → what is owed to it
+        self._overdue: set[str] = set()  # lives whose running step was told of
         self.rows = dict.fromkeys(KINDS, self._touch)
         self.rows["daemon_started"] = self._all
+        self.rows["step_overdue"] = self._told_of
         self.records = {
             Started: self._started,
             Cancelled: self._cancelled,
@@ -42,6 +44,10 @@ class Progress(Noun):
             self._under_way.discard(document["check"])
         elif document["kind"] == "step_ended":
             self._under_way.discard(f"step/{document['life']}/{document['execution']}")
+
+    def _told_of(self, document: Doc) -> None:
+        self._overdue.add(document["life"])
+        self._touch(document)
 
     def _all(self, _: Doc) -> None:
         self._touched.update(dict.fromkeys(self.book.lives))
@@ -71,6 +77,7 @@ class Progress(Noun):
             self._owed[name] = wanted
             if not wanted:
                 del self._owed[name]
+            self._hangs(name, life if alive else None)
             if alive and life is not None and life.held is None:
                 self._rests(life, at)
             if life is None or not alive or life.held is not None or life.step is None or life.parked:
@@ -79,6 +86,19 @@ class Progress(Noun):
         for life in self.book.lives.values():
             if life.state == "waiting_lock" and life.wait_over is None and life.ended is None:
                 self._locked(life)
+
+    def _hangs(self, name: str, life: Life | None) -> None:
+        """A step that may not be interrupted is told of at its timeout (X9)."""
+        step = life.step if life is not None else None
+        if step is None or step.stage != "running":
+            self._overdue.discard(name)
+        elif name not in self._overdue and (
+            step.definition.get("interrupt") == "never" or step.definition.get("irreversible")
+        ):
+            due = step.since + step.definition["run"].get("timeout", 30_000)
+            self.book.dues.owe(("overdue", name), due, "X9")
+            return
+        self.book.dues.settle(("overdue", name))
 
     # What is to be done
 

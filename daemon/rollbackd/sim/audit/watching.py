@@ -37,6 +37,7 @@ class Watching(Noun):
         self.rows = {
             "daemon_started": self._begun,
             "configuration_loaded": self._loaded,
+            "life_ended": self._ended,
             "matter_opened": self._opened,
             "matter_changed": lambda document: self._seen(document["matter"]),
             "matter_resolved": lambda document: self._seen(document["matter"]),
@@ -51,6 +52,7 @@ class Watching(Noun):
     def _begun(self, document: Doc) -> None:
         if document.get("finish_only") is None:
             self._expect(self.book.triggers.values(), document["at"])
+        self._expect(self._pinned(), document["at"])
 
     def _loaded(self, document: Doc) -> None:
         for what in ("ask", "reask", "blind", "sees"):
@@ -62,6 +64,20 @@ class Watching(Noun):
                 self._usable[trigger["name"]] = document["at"]
                 self._saw.setdefault(trigger["name"], document["at"])
         self._expect(document["config"]["triggers"], document["at"])
+        self._expect(self._pinned(), document["at"])
+
+    def _pinned(self) -> list[Doc]:
+        """Definitions that open lives are judged by, whatever the files say by now (S3)."""
+        lives = [life for life in self.book.lives.values() if life.ended is None]
+        return [trigger for life in lives for trigger in life.triggers.values()]
+
+    def _ended(self, document: Doc) -> None:
+        configured = {watch_of(trigger) for trigger in self.book.triggers.values()}
+        life = self.book.lives.get(document["life"])
+        for trigger in life.triggers.values() if life is not None else ():
+            if watch_of(trigger) not in configured or self.book.finish_only:
+                for what in ("ask", "reask"):
+                    self.book.dues.settle((what, watch_of(trigger)))
 
     def _expect(self, triggers: object, at: Ms) -> None:
         if self.book.frozen:

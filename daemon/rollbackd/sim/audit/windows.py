@@ -48,6 +48,8 @@ class Watch:
         self.newest: Ms = 0
         self.newest_asked: Ms = 0
         self.missing: set[Ms] = set()  # older windows that are being asked
+        self.asked_at: Ms = 0  # steady: when the newest was asked
+        self.silent = False  # and it was not answered so far
         self.steady: Ms = 0
 
     def take(self, told: Told, condition: Doc, grace: Callable[[Ms], Ms]) -> None:
@@ -174,10 +176,29 @@ class Windows(Noun):
         late = [grace * n // 16 for n in range(len(moments))]
         graceful = ends is moments or ([at - ends[0] for at in moments] == late and late[-1] <= grace)
         self.book.demand("W1", graceful, record.key, "looks for late samples at", moments)
+        if ends[-1] > watch.newest_asked:
+            self._passed(watch, record.steady)
         if ends[-1] < watch.newest_asked:
             watch.missing.add(ends[0])
             self.book.dues.settle_all("fire", watch.trigger["name"])
         watch.newest_asked = max(watch.newest_asked, ends[-1])
+
+    def _passed(self, watch: Watch, steady: Ms) -> None:
+        """A whole window passed without any answer: no automatic wait goes on for it (D7)."""
+        silent, since = watch.silent, watch.asked_at
+        watch.silent, watch.asked_at = False, steady
+        for life in self.book.lives.values() if silent else ():
+            over, names = life.wait_over, {key[0] for key in life.present()}
+            if over is None or since <= over or not life.automatic or life.ended is not None:
+                continue
+            if (
+                names != {watch.trigger["name"]}
+                or self.watch(life.triggers[watch.trigger["name"]]) is not watch
+            ):
+                continue
+            rests = life.held is not None or life.state in ("waiting_approval", "waiting_lock")
+            if not rests and not self.book.frozen and not self.book.dues.owes(("judge", life.id)):
+                self.book.dues.owe(("judge", life.id), steady, "D7")
 
     def _align(self, watch: Watch, end: Ms) -> Ms:
         """Where the window that ends at `end` had to: by the files, or by what was learned by then."""
@@ -212,13 +233,16 @@ class Windows(Noun):
                 "W1", life.ended is not None or not counted, life.id, "counts on windows that move"
             )
 
-    def _anew(self, _: Booted | Died) -> None:
+    def _anew(self, record: Booted | Died) -> None:
         """A new process begins with the skew unknown and every window to be asked."""
+        if isinstance(record, Booted):
+            self._skews[0] = record.steady
         for what in ("fire", "leave", "ended", "relapse", "judge"):
             self.book.dues.settle_all(what)
         for watch in self.watches.values():
             watch.missing.clear()
             watch.newest_asked = watch.steady = 0
+            watch.silent = False
         self.nearly.clear()
 
     def _told(self, told: Told) -> None:
@@ -235,6 +259,8 @@ class Windows(Noun):
             watch.windows.clear()  # Prometheus' clock was ahead: streaks begin anew (T2)
             watch.newest = 0
         watch.take(told, definition[1], partial(self._grace, watch))
+        if told.ends[-1] == watch.newest_asked:
+            watch.silent = any(answer.failure == "unreachable" for answer in told.answers)
         if definition[1] is definition[0]["condition"] and book.alive:
             self._look(watch, told)
 
