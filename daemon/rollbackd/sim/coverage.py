@@ -33,6 +33,41 @@ _BECOMES = {
 }
 
 
+BEFORE = frozenset({"checking", "waiting_veto", "waiting_approval", "waiting_lock", "held"})
+RUNS = frozenset({"running", "held", "verifying"})
+
+MEETS: dict[str, tuple[frozenset[str], str]] = {
+    "life_opened": (frozenset(), "it is a life's first event"),
+    "subject_joined": (BEFORE, "only what waits is joined"),
+    "subject_left": (BEFORE, "nobody leaves what has begun"),
+    "action_changed": (BEFORE - {"held"}, "an action is for what waits"),
+    "wait_began": (BEFORE - {"held"} | {"running"}, "only a refused first step waits again"),
+    "veto_opened": (frozenset({"waiting_veto"}), "it is the veto's own"),
+    "wait_ended": (BEFORE - {"held", "waiting_approval"}, "an approval is not a wait that ends by itself"),
+    "life_approved": (frozenset({"waiting_veto", "waiting_approval", "held"}), "only a question is approved"),
+    "rollback_began": (BEFORE - {"held"}, "once, out of a wait"),
+    "step_reached": (RUNS - {"held"}, "steps are for what has begun, and is not stopped"),
+    "step_ordered": (RUNS - {"held"} | {"checking"}, "steps are for what has begun, and is not stopped"),
+    "step_started": (RUNS, "a parked life runs nothing"),
+    "step_ended": (RUNS, "a parked life runs nothing"),
+    "step_staged": (RUNS | {"parked"}, "a step is at hand"),
+    "step_overdue": (RUNS - {"verifying"}, "a step runs"),
+    "step_settled": (RUNS - {"verifying"}, "a step is at hand"),
+    "life_parked": (RUNS, "once, and only what runs"),
+    "life_resumed": (frozenset({"held", "parked"}), "only what was stopped"),
+    "step_confirmed": (frozenset({"parked", "held"}), "only a step in doubt"),
+    "life_held": ((BEFORE | RUNS | {"parked"}) - {"held"}, "nobody holds twice"),
+    "abort_asked": (RUNS | {"parked"}, "what has not begun is vetoed"),
+    "verification_began": (frozenset({"running"}), "after the last step"),
+    "rollback_verified": (frozenset({"verifying"}), "out of the proof"),
+    "cleanup_failed": (frozenset({"running", "held"}), "clean-up follows the proof"),
+    "sla_breached": (RUNS | {"parked"}, "its clock runs from the decision on"),
+    "life_resolved": (frozenset(), "it follows an end"),
+    "check_answered": (RUNS | {"checking"}, "nothing is asked meanwhile"),
+}
+"""In which states of its life a kind can be met at all, and why in no other; not listed: in every one."""
+
+
 class Coverage:
     """Counts (event, state before it, fault), cheaply: it sees every record of every life."""
 
@@ -43,6 +78,7 @@ class Coverage:
         self.lives = 0
         self.deaths = 0
         self._state: dict[str, str] = {}
+        self._held: dict[str, str] = {}  # life → its state before it was held
         self._on: dict[str, tape.Ms] = {}  # fault → until when it lingers
 
     def see(self, record: tape.Record) -> None:
@@ -82,8 +118,11 @@ class Coverage:
         elif row.kind == "life_ended":
             becomes = row.document["end"]
             self.ends[becomes] += 1
+        elif row.kind == "life_held":
+            self._held[life] = state
         elif row.kind in ("life_resumed", "step_confirmed"):
-            becomes = "running"
+            before = self._held.pop(life, "running")
+            becomes = "running" if before in ("parked", "held") else before
         if becomes is not None:
             self._state[life] = becomes
             self.states[becomes] += 1
@@ -104,13 +143,19 @@ class Coverage:
     def report(self) -> Iterator[str]:
         """Lines for people: how much was reached, then every cell that was not."""
         by_state, by_fault = self.pairs()
-        states = [(kind, state) for kind in LIFE_KINDS for state in OPEN]
+        states = [(kind, state) for kind in LIFE_KINDS for state in OPEN if meets(kind, state)]
         faults = [(kind, fault) for kind in KINDS for fault in FAULTS]
         yield f"event × state of its life: {len(by_state & set(states))} of {len(states)} cells"
         yield f"event × fault: {len(by_fault & set(faults))} of {len(faults)} cells"
         yield f"event × state × fault: {len(self.cells)} cells reached"
         for title, reached, column in (("state", by_state, OPEN), ("fault", by_fault, FAULTS)):
             for kind in LIFE_KINDS if title == "state" else KINDS:
-                never = [name for name in column if (kind, name) not in reached]
+                never = [name for name in column if (kind, name) not in reached and meets(kind, name)]
                 if never:
                     yield f"never: {kind} × {title}: {' '.join(never)}"
+
+
+def meets(kind: str, column: str) -> bool:
+    """Whether this kind can be met in that state; under a fault it always can."""
+    known = MEETS.get(kind)
+    return known is None or column not in OPEN or column in known[0]

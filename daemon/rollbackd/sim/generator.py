@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 from rollbackd.sim.chance import Chance
 from rollbackd.sim.files import EDITIONS, RECEIVERS, SHAPES, configuration
 from rollbackd.sim.happenings import (
+    TROUBLES,
     UNREACHABLE,
     UNUSABLE,
     Ailment,
@@ -362,6 +363,19 @@ def joins_what_waits(chance: Chance, config: Config, until: Ms) -> Iterator[Happ
         yield Ails(When(at=at + later), trigger.name, "breach", 300 * SECOND, heals=chance.yes(70, "heals"))
 
 
+def any_fault(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """Whichever, whenever, and long enough for something to happen under it."""
+    for number in range(chance.between(1, 3, "how many")):
+        own = Chance("any fault", chance.below(1 << 30, number))
+        what = own.pick(TROUBLES, "what")
+        if what in ("skewed", "wall_jumps", "late_answers"):
+            amount = own.pick((-3_000, 4_000, 12_000), "amount")
+            amount = abs(amount) if what == "late_answers" else amount
+        else:
+            amount = 0
+        yield Fails(_moment(own, until), what, own.pick((4, 25, 70), "lasts") * SECOND, amount=amount)
+
+
 def paused_meanwhile(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
     about = chance.pick(("plan", "trigger"), "about")
     yield Says(When(at=chance.between(40, 110, "at") * SECOND), "pause", about)
@@ -504,6 +518,9 @@ def people_meddle(chance: Chance, config: Config, until: Ms) -> Iterator[Happeni
 RECIPES: tuple[Callable[[Chance, Config, Ms], Iterator[Happening]], ...] = (
     two_on_one_service,
     breach_before_the_rollout,
+    any_fault,
+    any_fault,
+    any_fault,
     unwell_before_the_first_look,
     nothing_to_see,
     held_and_resumed,

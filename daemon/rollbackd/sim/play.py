@@ -309,7 +309,7 @@ class Play:
     def _look(self, until: Ms) -> None:
         """It is over once nothing is open any more, or when its time is up."""
         driver = self._driver
-        open_still = driver is None or _busy(driver.driver.engine.state, acked=self.scenario.seed % 8 == 0)
+        open_still = driver is None or _busy(driver.driver.engine.state, acked=self.scenario.seed % 25 == 0)
         if open_still and self.loop.now < until:
             self.loop.at(self.loop.now + LOOK, self._look, until)
             return
