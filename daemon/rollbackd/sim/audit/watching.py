@@ -20,6 +20,7 @@ SILENCE: Ms = 120_000
 ABSENT: Ms = 300_000
 QUEUED: Ms = 500
 SOURCE = "source/prometheus"
+USABLE = frozenset({"breach", "ok", "low_traffic"})
 
 
 class Watching(Noun):
@@ -134,12 +135,12 @@ class Watching(Noun):
         if current is None or current["fingerprint"] != trigger["fingerprint"] or book.finish_only:
             return
         matter, watch = f"blind/{name}", self.windows.watch(trigger)
-        if watch is None:
+        told_last = watch.windows.get(told.ends[-1]) if watch is not None else None
+        if watch is None or not told_last:
             return
         known = book.matters.get(matter)
-        window = watch.windows[max(end for end in watch.windows if end <= told.ends[-1])][-1]
-        seen = {window.read(subject).verdict for subject in window.subjects()}
-        if seen & {"breach", "ok", "low_traffic"}:
+        window = told_last[-1]
+        if any(window.read(subject).verdict in USABLE for subject in window.subjects()):
             self._usable[name] = self._saw[name] = told.steady
             book.dues.settle(("blind", matter))
             if known is not None and known["cause"] != "sparse" and told.ends[-1] >= watch.newest:
