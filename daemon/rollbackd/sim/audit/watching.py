@@ -19,6 +19,9 @@ LONGEST_RETRY: Ms = 5_000
 SILENCE: Ms = 120_000
 ABSENT: Ms = 300_000
 QUEUED: Ms = 500
+BEHIND: Ms = 20_000
+"""So long an answer may wait behind a slow disk before it is looked at."""
+
 SOURCE = "source/prometheus"
 USABLE = frozenset({"breach", "ok", "low_traffic"})
 
@@ -127,7 +130,7 @@ class Watching(Noun):
             self._silent = steady
             intervals = [3 * trigger["interval"] for trigger in self.book.triggers.values()]
             if not is_open:
-                dues.owe(("silent", SOURCE), steady + max(SILENCE, *intervals, 0), "W6")
+                dues.owe(("silent", SOURCE), steady + max(SILENCE, *intervals, 0) + BEHIND, "W6")
 
     def _see(self, told: Told, trigger: Doc) -> None:
         book, name = self.book, trigger["name"]
