@@ -156,7 +156,7 @@ def test_each_sample_decides_its_own_window(night: list[tuple[str, int]], late: 
     one.world.latency = 5
     one.run(max(one.now, targets.end(40)) + 30 * INTERVAL)
     windows = fired(one)[0]
-    own = [targets.value(w.end - AFTER) for w in windows]
+    own: list[str | None] = [targets.value(w.end - AFTER) for w in windows]
     if "silent" in dict(night):  # what could not be asked again has no data (W6)
         own = [value if w.verdict == "breach" else None for w, value in zip(windows, own, strict=True)]
     assert [w.value for w in windows] == own

@@ -259,7 +259,7 @@ class Windows(Noun):
             watch.windows.clear()  # Prometheus' clock was ahead: streaks begin anew (T2)
             watch.newest = 0
         watch.take(told, definition[1], partial(self._grace, watch))
-        if told.ends[-1] == watch.newest_asked:
+        if watch.ends(told.ends, told.interval)[-1] == watch.newest_asked:
             watch.silent = any(answer.failure == "unreachable" for answer in told.answers)
         if definition[1] is definition[0]["condition"] and book.alive:
             self._look(watch, told)
