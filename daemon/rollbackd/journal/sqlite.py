@@ -66,6 +66,7 @@ class SqliteJournal:
             with self._reading():
                 self._last = last_row(self._db)
                 self._verify_ends()
+            self._put_back("TRUNCATE")
         except BaseException:
             self._db.close()
             raise
@@ -226,11 +227,16 @@ class SqliteJournal:
         without the data being on disk (fault 11).
         """
         self._pending += written
-        if self._pending < _CHECKPOINT:
-            return
-        self._pending = 0
+        if self._pending >= _CHECKPOINT:
+            self._pending = 0
+            self._put_back("PASSIVE")
+
+    def _put_back(self, mode: str) -> None:
+        """TRUNCATE, at a start: what was found is durable from here on, and the log empty. A SIGKILL may
+        have left a transaction that was never synced, or a power cut the end of one; beside the next to be
+        torn they would pass for durable ones that follow damage (`journal.wal`)."""
         try:
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         except sqlite3.Error as error:
             failure = _failure(self._path, error)
             if isinstance(failure, JournalBroken):

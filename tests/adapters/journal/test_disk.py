@@ -234,11 +234,16 @@ def crashed(store: SqliteStore, place: Path, batches: int) -> tuple[SqliteStore,
     """A copy of the files as a crash would leave them, with every batch still in the log."""
     journal = store.open()
     for number in range(1, batches + 1):
-        head = journal.append([forgotten(number)], stamp())
+        journal.append([forgotten(number)], stamp())
+    return crashed_of(journal, store, place)
+
+
+def crashed_of(journal: SqliteJournal, store: SqliteStore, place: Path) -> tuple[SqliteStore, Head]:
     place.mkdir()
     for path in store.path.parent.glob("journal.db*"):
         if path.suffix != ".db-shm":
             (place / path.name).write_bytes(path.read_bytes())
+    head = journal.head()
     journal.close()
     return SqliteStore(place / "journal.db"), head
 
@@ -258,6 +263,29 @@ def test_a_torn_tail_loses_the_last_transaction_alone(store: SqliteStore, tmp_pa
     assert journal.head().seq == 19
     assert journal.verify().ok
     assert journal.verify(anchor=head).bad == 20
+
+
+def tear(log: Path, needle: bytes) -> None:
+    """The page that holds it never reached the disk; what was written after it did."""
+    content = bytearray(log.read_bytes())
+    place = content.rindex(needle)
+    content[place : place + len(needle)] = bytes(len(needle))
+    log.write_bytes(content)
+
+
+def test_two_torn_tails_one_after_the_other_are_no_damage(store: SqliteStore, tmp_path: Path) -> None:
+    """Fault 12, twice: what the first left beyond its tear is not taken for transactions after the second."""
+    journal = store.open()
+    journal.append([forgotten(1)], stamp())
+    journal.append([forgotten(2, size=30_000)], stamp())
+    first, _ = crashed_of(journal, store, tmp_path / "first")
+    tear(first.path.with_name("journal.db-wal"), b'"T2xx')
+    journal = first.open()
+    assert journal.head().seq == 1
+    journal.append([forgotten(300)], stamp())
+    second, _ = crashed_of(journal, first, tmp_path / "second")
+    tear(second.path.with_name("journal.db-wal"), b'"T300"')
+    assert second.open().head().seq == 1
 
 
 @pytest.mark.parametrize("number", [5, 19])
