@@ -1,0 +1,52 @@
+"""Power cuts between any two system calls, on the real journal and the real runner (faults 1, 5, 11, 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from tests.crashes.campaign import SCENES, Bounds, Campaign, Scene, Tape, environment, memory
+from tests.crashes.disk import Mark, Sync
+from tests.crashes.tape import unavailable
+
+JOURNAL, STEP = SCENES
+UNAVAILABLE = unavailable()
+pytestmark = pytest.mark.skipif(bool(UNAVAILABLE), reason=UNAVAILABLE)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="crashes-", dir=memory()) as place:
+        yield Path(place)
+
+
+@pytest.mark.parametrize(
+    ("scene", "bounds", "states"),
+    [
+        (JOURNAL, Bounds(states=500, draws=1, lives=2, states_of_a_life=60), 400),
+        (STEP, Bounds(states=300, draws=1, lives=2, states_of_a_life=60), 250),
+    ],
+    ids=["journal", "step"],
+)
+def test_no_power_cut_breaks_a_promise(place: Path, scene: Scene, bounds: Bounds, states: int) -> None:
+    """Faults 1, 5 and 12, sampled; `make crashes` plays all of it."""
+    tally = Campaign(scene, place, environment()).run(bounds)
+    assert tally.violations == []
+    assert tally.states >= states
+
+
+def test_a_kill_before_a_transaction_is_synced(place: Path) -> None:
+    """Fault 1, then 12: two transactions that nobody acknowledged, both torn, are no damage."""
+    campaign = Campaign(JOURNAL, place, environment())
+    first = campaign.first_life()
+    written = next(
+        disk
+        for (_, disk), op in zip(first.moments(), first.operations, strict=False)
+        if isinstance(op, Sync) and "appending 3" in disk.marks
+    )
+    second = campaign.life(written)
+    ends = second.operations.index(Mark("appending 3"))
+    campaign.cut(Tape(second.start, second.operations[:ends]), limit=None, draws=2)
+    assert campaign.tally.violations == []
