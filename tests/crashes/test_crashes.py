@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from tests.crashes.campaign import SCENES, Bounds, Campaign, Scene, Tape, environment, memory
-from tests.crashes.disk import Mark, Sync
+from tests.crashes.disk import Mark, Names, Sync
 from tests.crashes.tape import unavailable
 
 JOURNAL, STEP = SCENES
@@ -35,6 +35,17 @@ def test_no_power_cut_breaks_a_promise(place: Path, scene: Scene, bounds: Bounds
     tally = Campaign(scene, place, environment()).run(bounds)
     assert tally.violations == []
     assert tally.states >= states
+
+
+@pytest.mark.parametrize("name", ["api-1", "0001-step"])
+def test_a_kill_before_the_attempts_names_are_durable(place: Path, name: str) -> None:
+    """Fault 1, then 5: who finds them after a SIGKILL makes them durable before the step begins."""
+    campaign = Campaign(STEP, place, environment())
+    first = campaign.first_life()
+    moments = zip(list(first.moments())[1:], first.operations, strict=True)
+    named = next(disk for (_, disk), op in moments if isinstance(op, Names) and op.changes[0][0] == name)
+    campaign.cut(campaign.life(named), limit=None, draws=0)
+    assert campaign.tally.violations == []
 
 
 def test_a_kill_before_a_transaction_is_synced(place: Path) -> None:

@@ -79,14 +79,17 @@ def boot_id() -> str:
 
 
 def create(life_folder: str, name: str, request: bytes, at_once: Map = map) -> bool:
-    """Make the attempt's directory durable: complete, or not there. One that exists is left alone, and the
-    answer is False: it may have been claimed.
+    """Make the attempt's directory durable: complete, or not there. What is in one that exists is left alone,
+    and the answer is False: it may have been claimed.
 
     `at_once` may work on several folders at a time. OSError where the directory cannot be: then nothing
     can have been started from it.
     """
     final = os.path.join(life_folder, name)
     if os.path.isdir(final):
+        # Whoever made it may have been killed before either sync: then a power cut could still lose it.
+        for _ in at_once(sync_folder, (life_folder, os.path.dirname(life_folder))):
+            pass
         return False
     draft = os.path.join(life_folder, f".{name}.new")
     os.makedirs(life_folder, 0o700, exist_ok=True)
