@@ -16,8 +16,8 @@ _ATTEMPT = "rollbackd.world.runner.attempt"
 _WRAPPER = "rollbackd.world.runner.wrapper"
 
 PLANTS = (
-    Plant("commits are not synced", _SQLITE, "synchronous=FULL", "synchronous=NORMAL"),
-    Plant("nothing is synced", _SQLITE, "synchronous=FULL", "synchronous=OFF"),
+    Plant("commits are not synced", _SQLITE, "PRAGMA synchronous=FULL", "PRAGMA synchronous=NORMAL"),
+    Plant("nothing is synced", _SQLITE, "PRAGMA synchronous=FULL", "PRAGMA synchronous=OFF"),
     Plant("the rollback journal is in memory", _SQLITE, "journal_mode=WAL", "journal_mode=MEMORY"),
     Plant(
         "the table is made in several transactions",
