@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format soak planted kill hardship systemd fuzz mutants matrix bench lock clean
+.PHONY: demo test lint format soak planted crashes kill hardship systemd fuzz mutants matrix bench lock clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -56,6 +56,13 @@ soak: $(READY)
 # Every bug of tests/planted must be found by the rules.
 planted: $(READY)
 	$(BIN)/python -m tests.planted
+
+# Power cuts between any two system calls of the real journal and runner, LIVES second lives of each.
+LIVES ?= 40
+crashes: $(READY)
+	@.ci/servers strace
+	$(BIN)/python -m tests.crashes --lives $(LIVES)
+	$(BIN)/python -m tests.crashes.planted
 
 bench: $(READY)
 	@.ci/servers --optional prometheus prometheus-alertmanager webhook
