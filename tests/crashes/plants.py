@@ -66,7 +66,7 @@ PLANTS = (
         '(path / "uuid").write_text(f"{uuid4()}\\n")',
     ),
     Plant(
-        "the state directory's name is not synced", _STATEDIR, "files.sync_directory(ancestor.parent)", "pass"
+        "the state directory's name is not synced", _STATEDIR, "files.sync_directory(folder.parent)", "pass"
     ),
     Plant("the names in an attempt are not synced", _ATTEMPT, "    sync_folder(draft)\n", ""),
     Plant(

@@ -37,14 +37,18 @@ def test_no_power_cut_breaks_a_promise(place: Path, scene: Scene, bounds: Bounds
     assert tally.states >= states
 
 
-@pytest.mark.parametrize("name", ["api-1", "0001-step"])
-def test_a_kill_before_the_attempts_names_are_durable(place: Path, name: str) -> None:
-    """Fault 1, then 5: who finds them after a SIGKILL makes them durable before the step begins."""
-    campaign = Campaign(STEP, place, environment())
+@pytest.mark.parametrize(
+    ("scene", "name"),
+    [(JOURNAL, "state"), (STEP, "api-1"), (STEP, "0001-step")],
+    ids=["state directory", "life", "attempt"],
+)
+def test_a_kill_before_a_name_is_durable(place: Path, scene: Scene, name: str) -> None:
+    """Fault 1, then 5: who finds a directory after a SIGKILL makes its name durable before relying on it."""
+    campaign = Campaign(scene, place, environment())
     first = campaign.first_life()
     moments = zip(list(first.moments())[1:], first.operations, strict=True)
     named = next(disk for (_, disk), op in moments if isinstance(op, Names) and op.changes[0][0] == name)
-    campaign.cut(campaign.life(named), limit=None, draws=0)
+    campaign.cut(campaign.life(named), limit=300, draws=0)
     assert campaign.tally.violations == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -166,10 +167,16 @@ def _refused(path: Path, error: OSError, remedy: str) -> StateDirError:
 
 
 def _create(path: Path) -> None:
-    made = [ancestor for ancestor in (path, *path.parents) if not ancestor.exists()]
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for ancestor in made:
-        files.sync_directory(ancestor.parent)
+    """Durably: also where a start before this one was killed in the middle of it."""
+    if (path / "journal.db").exists():
+        return
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    found = missing[-1].parent if missing else path
+    with suppress(PermissionError):  # then it is not ours, and was there before
+        files.sync_directory(found.parent)
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700 if folder == path else 0o777, exist_ok=True)
+        files.sync_directory(folder.parent)
 
 
 def _acquire(path: Path) -> int:
