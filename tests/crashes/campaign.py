@@ -10,12 +10,26 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import TypeAlias
 
 from tests.crashes import judging, planting, programs
-from tests.crashes.disk import Change, Data, Disk, Image, Mark, Names, Op, Size, Sync, digest, materialise
+from tests.crashes.disk import (
+    Change,
+    Data,
+    Disk,
+    Image,
+    Mark,
+    Names,
+    Op,
+    Refused,
+    Size,
+    Sync,
+    digest,
+    materialise,
+)
 from tests.crashes.disk import outcomes as outcomes_of
 from tests.crashes.tape import record
 
@@ -27,10 +41,11 @@ class Scene:
     name: str
     lay_out: Callable[[Path], None]
     judge: Judge
+    refusals: bool = False  # whether its program can be told that the disk will refuse to sync
 
 
 SCENES = (
-    Scene("journal", lambda place: None, judging.judge_journal),
+    Scene("journal", lambda place: None, judging.judge_journal, refusals=True),
     Scene("step", programs.lay_out, judging.judge_step),
 )
 
@@ -49,6 +64,10 @@ class Tape:
         for number, op in enumerate(self.operations, 1):
             disk = disk.after(op)
             yield number, disk
+
+    @property
+    def end(self) -> Disk:
+        return list(self.moments())[-1][1]
 
     def told(self, moment: int) -> str:
         return describe(self.operations[moment - 1]) if moment else "the beginning"
@@ -76,6 +95,7 @@ class Bounds:
     states: int | None = None
     draws: int = 4
     lives: int = 40
+    refusals: int = 12  # lives that end at a sync that fails, each with the life after it
     states_of_a_life: int | None = 400
     violations: int = 5  # then enough is known
 
@@ -90,6 +110,8 @@ def describe(op: Op) -> str:
             return f"length {op.size} of {op.inode}"
         case Sync():
             return f"sync of {op.inode}"
+        case Refused():
+            return f"a sync of {op.inode} that failed"
         case Mark():
             return f"said: {op.text}"
 
@@ -109,7 +131,7 @@ class Campaign:
         self.tally.enough_at = bounds.violations
         first = self.first_life()
         self.cut(first, bounds.states, bounds.draws)
-        for what, disk in self._second_lives(first, bounds):
+        for what, disk in chain(self._refusals(first, bounds), self._second_lives(first, bounds)):
             if not self.tally.enough:
                 self.cut(self.life(disk), bounds.states_of_a_life, bounds.draws, f"{what}, then ")
         return self.tally
@@ -119,18 +141,28 @@ class Campaign:
         self._scene.lay_out(place)
         return self._record(image_of(place), place)
 
-    def life(self, disk: Disk) -> Tape:
-        """The program once more, on that disk as programs see it now."""
+    def life(self, disk: Disk, refused: int = 0) -> Tape:
+        """The program once more, on that disk as programs see it now; see `record`."""
         place = self._empty("live")  # the same for every life: attempts hold paths
         materialise(disk.live, disk.folders, place)
-        return self._record(disk, place)
+        return self._record(disk, place, refused)
 
-    def _record(self, disk: Disk, place: Path) -> Tape:
+    def _record(self, disk: Disk, place: Path, refused: int = 0) -> Tape:
         command = [sys.executable, "-m", "tests.crashes.programs", self._scene.name, str(place)]
-        folders, operations = record(command, place, disk, self._env)
+        folders, operations = record([*command, str(refused)], place, disk, self._env, refused)
         shutil.rmtree(place)
         self.tally.programs += 1
         return Tape(Disk(disk.durable, disk.pending, folders, disk.marks), operations)
+
+    def _refusals(self, first: Tape, bounds: Bounds) -> Iterator[tuple[str, Disk]]:
+        """What lives leave that end because the disk refuses to sync (fault 11), early and late ones."""
+        syncs = sum(isinstance(op, Sync) for op in first.operations) // 2  # of the others it is not asked
+        for number in range(bounds.refusals if self._scene.refusals else 0):
+            refused = 1 + number * syncs // bounds.refusals
+            ended = self.life(first.start, refused)
+            if "ended" in ended.end.marks:
+                self.cut(ended, bounds.states_of_a_life, bounds.draws, f"sync {refused} fails, then ")
+                yield f"sync {refused} failed", ended.end
 
     def _second_lives(self, first: Tape, bounds: Bounds) -> Iterator[tuple[str, Disk]]:
         """A SIGKILL, then a power cut, and so on, at moments spread over those that have much to lose."""

@@ -5,6 +5,10 @@ form, and bounded as in Mohan et al., "Finding Crash-Consistency Bugs with Bound
 (OSDI 2018). What fsync or fdatasync of a file returned for is there, data and length; a name is there when
 its directory was synced, and not before. Of everything else any part may be there, in any combination;
 what overlaps was written in its order. A sector of 512 bytes that existed is written whole or not at all.
+
+A sync that fails leaves what it was for in the page cache, marked clean: programs read it, no later sync
+writes it, and only a page that is written to again, or cut off, is right from then on (Rebello et al., "Can
+Applications Recover from fsync Failures?", USENIX ATC 2020).
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ class Data(NamedTuple):
     inode: int
     offset: int
     content: bytes
+    clean: bool = False  # its sync failed
 
 
 class Size(NamedTuple):
@@ -49,6 +54,12 @@ class Sync(NamedTuple):
     inode: int
 
 
+class Refused(NamedTuple):
+    """A sync that failed."""
+
+    inode: int
+
+
 class Mark(NamedTuple):
     """What the program said, or did, that outlives no power cut but must be true after one."""
 
@@ -56,7 +67,7 @@ class Mark(NamedTuple):
 
 
 Change: TypeAlias = Names | Data | Size
-Op: TypeAlias = Change | Sync | Mark
+Op: TypeAlias = Change | Sync | Refused | Mark
 Folders: TypeAlias = dict[int, dict[str, int]]
 
 
@@ -132,15 +143,51 @@ class Disk:
             case Mark():
                 return Disk(self.durable, self.pending, self.folders, (*self.marks, op.text))
             case Sync():
-                synced = [change for change in self.pending if change.inode == op.inode]
-                left = tuple(change for change in self.pending if change.inode != op.inode)
-                return Disk(self.durable.after(synced), left, self.folders, self.marks)
+                synced = {place for place in range(len(self.pending)) if self._synced(place, op.inode)}
+                left = tuple(change for place, change in enumerate(self.pending) if place not in synced)
+                durable = self.durable.after([self.pending[place] for place in sorted(synced)])
+                return Disk(durable, left, self.folders, self.marks)
+            case Refused():
+                pending = chain.from_iterable(
+                    _pages(change) if change.inode == op.inode and isinstance(change, Data) else [change]
+                    for change in self.pending
+                )
+                return Disk(self.durable, tuple(pending), self.folders, self.marks)
             case Names() | Data() | Size():
                 return Disk(self.durable, (*self.pending, op), self.folders, self.marks)
+
+    def _synced(self, place: int, inode: int) -> bool:
+        """Whether a sync of that inode makes this pending change durable."""
+        change = self.pending[place]
+        if change.inode != inode or not isinstance(change, Data) or not change.clean:
+            return change.inode == inode
+        return any(_covers(later, change) for later in self.pending[place + 1 :] if later.inode == inode)
 
     def cut(self, kept: Sequence[Change]) -> Disk:
         """After a power cut that spared these of the pending changes."""
         return Disk(self.durable.after(kept), (), self.folders, self.marks)
+
+
+def _pages(change: Data) -> Iterator[Data]:
+    """A write in its pages, which are clean from now on."""
+    start, end = change.offset, change.offset + len(change.content)
+    for edge in range(start - start % PAGE, end, PAGE):
+        first, last = max(start, edge), min(end, edge + PAGE)
+        yield Data(change.inode, first, change.content[first - start : last - start], clean=True)
+
+
+def _covers(later: Change, clean: Data) -> bool:
+    """Whether a later change dirties the page of this piece again, or cuts it off."""
+    match later:
+        case Size():
+            return later.shrinks and later.size <= clean.offset
+        case Data():
+            page = clean.offset // PAGE
+            return not later.clean and (
+                later.offset // PAGE <= page <= (later.offset + max(0, len(later.content) - 1)) // PAGE
+            )
+        case Names():
+            return False
 
 
 def outcomes(disk: Disk, dice: Random, draws: int) -> Iterator[tuple[Change, ...]]:

@@ -56,6 +56,7 @@ PLANTS = (
 """,
     ),
     Plant("a start leaves the log as it is", _SQLITE, 'self._put_back("TRUNCATE")', "pass"),
+    Plant("a start takes what it reads for written", _SQLITE, "files.write_again(log)", "pass"),
     Plant("a torn tail is damage", "rollbackd.journal.wal", "if lost > 1:", "if lost > 0:"),
     Plant("a file is renamed before it is synced", _FILES, "os.fsync(file.fileno())", "pass"),
     Plant("a file is replaced in place", _FILES, 'path.with_name(f".{path.name}.new")', "path"),

@@ -1,4 +1,4 @@
-"""The programs that are recorded: `python -m tests.crashes.programs (journal | step) PLACE`.
+"""The programs that are recorded: `python -m tests.crashes.programs (journal | step) PLACE REFUSED`.
 
 What they say (`MARK …`) is what somebody could rely on from that moment on. Each may be run again on what
 it left, after a SIGKILL or a power cut at any moment.
@@ -83,7 +83,19 @@ def save(journal: SqliteJournal) -> None:
     journal.save_snapshot(head, state_of(head.seq))
 
 
-def keep_a_journal(place: Path) -> None:
+def keep_a_journal(place: Path, *, refused: bool) -> None:
+    """`refused`: the disk will, and the daemon would end there (fault 11)."""
+    from rollbackd.core.record import JournalBroken
+
+    try:
+        _keep_a_journal(place)
+    except JournalBroken:
+        if not refused:
+            raise
+        say("ended")
+
+
+def _keep_a_journal(place: Path) -> None:
     directory = open_state(place)
     say(f"uuid {directory.uuid}")
     for closes in (True, False):
@@ -152,7 +164,7 @@ def lay_out(place: Path) -> None:
 if __name__ == "__main__":
     planting.install_ordered()
     if sys.argv[1] == "journal":
-        keep_a_journal(Path(sys.argv[2]))
+        keep_a_journal(Path(sys.argv[2]), refused=int(sys.argv[3]) > 0)
     else:
         asyncio.run(run_a_step(Path(sys.argv[2])))
     sys.stdout.flush()

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.crashes.disk import ROOT, Change, Data, Disk, Mark, Names, Op, Size, Sync
+from tests.crashes.disk import ROOT, Change, Data, Disk, Mark, Names, Op, Refused, Size, Sync
 
+PATIENCE = 120.0  # s: a deadline for programs that hang
 SAYS = b"MARK "
 """A line that begins so, written to anything outside the directory, is a mark."""
 
@@ -25,6 +26,7 @@ _TRACED = (
     "truncate,fallocate,fsync,fdatasync,sync_file_range,rename,renameat,renameat2,unlink,unlinkat,rmdir,"
     "link,linkat,symlink,symlinkat,mkdir,mkdirat,lseek,execve"
 )
+_SYNCS = ("fsync", "fdatasync")
 _BEGUN = re.compile(r"^(\d+) +(\w+)\((.*) <unfinished \.\.\.>$")
 _RESUMED = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>(.*)$")
 _WHOLE = re.compile(r"^(\d+) +(\w+)\((.*)\) += (-?\d+)(.*)$")
@@ -45,7 +47,7 @@ def unavailable() -> str:
 
 
 class Call(NamedTuple):
-    """A system call that succeeded, its descriptors and paths resolved."""
+    """A system call that succeeded, or a sync that did not; its descriptors and paths are absolute."""
 
     pid: int
     name: str
@@ -66,8 +68,8 @@ def text(argument: str) -> bytes:
 
 
 def calls(log: Sequence[str]) -> Iterator[Call]:
-    """Those that succeeded. One during which others went on counts from its beginning if it changes
-    something, and from its end if it makes something durable."""
+    """Those that succeeded, and syncs that did not. One during which others went on counts from its
+    beginning if it changes something, and from its end if it makes something durable."""
     begun: dict[str, int] = {}
     placed: list[tuple[int, str]] = []
     for number, line in enumerate(log):
@@ -76,12 +78,12 @@ def calls(log: Sequence[str]) -> Iterator[Call]:
         elif found := _RESUMED.match(line):
             start = begun.pop(found[1])
             first = log[start].removesuffix(" <unfinished ...>")
-            placed.append((number if found[2] in ("fsync", "fdatasync") else start, first + found[3]))
+            placed.append((number if found[2] in _SYNCS else start, first + found[3]))
         elif _WHOLE.match(line):
             placed.append((number, line))
     for _, line in sorted(placed):
         found = _WHOLE.match(line)
-        if found and int(found[4]) >= 0:
+        if found and (int(found[4]) >= 0 or found[2] in _SYNCS):
             pid, name, arguments, result, _ = found.groups()
             yield Call(int(pid), name, arguments.split(", "), int(result), line[:300])
 
@@ -256,7 +258,7 @@ class Recorder:
     def _on_fsync(self, call: Call) -> Iterator[Op]:
         inode = self._descriptor(call)
         if inode is not None:
-            yield Sync(inode)
+            yield Sync(inode) if call.result >= 0 else Refused(inode)
 
     _on_fdatasync = _on_fsync
 
@@ -282,16 +284,20 @@ def changes_of(operations: Sequence[Op]) -> list[Change]:
 
 
 def record(
-    command: Sequence[str], place: Path, disk: Disk, env: Mapping[str, str], timeout: float = 120
+    command: Sequence[str], place: Path, disk: Disk, env: Mapping[str, str], refused: int = 0
 ) -> tuple[frozenset[int], list[Op]]:
     """Run a program on `place`, which lies as `disk` says; the directories' inodes, and what it did.
+
+    `refused`: from its so many-th on, each fdatasync fails with EIO; 0: none.
 
     NotRecorded: the program failed, or did what is not understood.
     """
     log = place.with_name(f"{place.name}.strace")
     strace = ["strace", "-f", "-y", "-xx", "-s", "16777216", "--seccomp-bpf", "-e", f"trace={_TRACED}"]
+    if refused:
+        strace += ["-e", f"inject=fdatasync:error=EIO:when={refused}+"]
     done = subprocess.run(
-        [*strace, "-o", str(log), *command], capture_output=True, text=True, env=env, timeout=timeout
+        [*strace, "-o", str(log), *command], capture_output=True, text=True, env=env, timeout=PATIENCE
     )
     lines = log.read_text().splitlines()
     log.unlink()

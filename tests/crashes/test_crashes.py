@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from tests.crashes.campaign import SCENES, Bounds, Campaign, Scene, Tape, environment, memory
-from tests.crashes.disk import Mark, Names, Sync
+from tests.crashes.disk import Disk, Mark, Names, Sync
 from tests.crashes.tape import unavailable
 
 JOURNAL, STEP = SCENES
@@ -25,7 +25,7 @@ def place() -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("scene", "bounds", "states"),
     [
-        (JOURNAL, Bounds(states=500, draws=1, lives=2, states_of_a_life=60), 400),
+        (JOURNAL, Bounds(states=400, draws=1, lives=2, refusals=1, states_of_a_life=60), 400),
         (STEP, Bounds(states=300, draws=1, lives=2, states_of_a_life=60), 250),
     ],
     ids=["journal", "step"],
@@ -64,4 +64,17 @@ def test_a_kill_before_a_transaction_is_synced(place: Path) -> None:
     second = campaign.life(written)
     ends = second.operations.index(Mark("appending 3"))
     campaign.cut(Tape(second.start, second.operations[:ends]), limit=None, draws=2)
+    assert campaign.tally.violations == []
+
+
+@pytest.mark.parametrize("refused", [8, 11])
+def test_11_a_failed_sync_then_a_start_then_a_power_cut(place: Path, refused: int) -> None:
+    """What the next start reads was never written, nor would any sync to come write it: the start does."""
+    campaign = Campaign(JOURNAL, place, environment())
+    ended = campaign.life(Disk(), refused)
+    assert ended.end.marks[-1] == "ended"
+    campaign.cut(ended, limit=60, draws=1)
+    second = campaign.life(ended.end)
+    begun = second.operations.index(Mark("appending 40"))
+    campaign.cut(Tape(second.start, second.operations[:begun]), limit=150, draws=1)
     assert campaign.tally.violations == []

@@ -9,6 +9,8 @@ from pathlib import Path
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """What a write that had no room fails with; a file system that was remounted read-only counts too."""
 
+_CHUNK = 1 << 20
+
 
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
@@ -33,6 +35,24 @@ def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def write_again(path: Path) -> None:
+    """Have the disk hold what programs read from a file, if there is one. OSError: it may not.
+
+    After an fsync that failed they differ, and no later one mends it: to it the pages are clean (fault 11).
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        offset = 0
+        while chunk := os.pread(fd, _CHUNK, offset):
+            offset += os.pwrite(fd, chunk, offset)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def no_room(directory: Path) -> bool:

@@ -55,10 +55,12 @@ class SqliteJournal:
         self._codec = codec
         self._broken = ""
         self._pending = 0  # bytes written since the log was last put back into the database
-        damage = wal.damage(path.with_name(path.name + "-wal"))
+        log = path.with_name(path.name + "-wal")
+        damage = wal.damage(log)
         if damage:
             raise JournalBroken(f"{path}: {damage}; keep the directory aside and restore a backup")
         try:
+            files.write_again(log)
             self._db = _connect(path)
         except (sqlite3.Error, OSError) as error:
             raise _failure(path, error) from error
