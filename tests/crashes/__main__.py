@@ -6,6 +6,7 @@ import argparse
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from tests.crashes import planting
@@ -20,13 +21,16 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="tests.crashes", description=__doc__)
     options.add_argument("--scene", choices=[scene.name for scene in SCENES])
     options.add_argument("--lives", type=int, default=40, help="second lives a scene")
+    options.add_argument("--states", type=int, help="of a first life, at most (all)")
     options.add_argument("--seed", type=int, default=1, help="of the random choices")
     options.add_argument("--first", action="store_true", help="enough is known at the first violation")
     chosen = options.parse_args()
     if why := unavailable():
         print(why, file=sys.stderr)
         return 2
-    bounds = Bounds(lives=chosen.lives, violations=1 if chosen.first else 5)
+    bounds = Bounds(states=chosen.states, lives=chosen.lives)
+    if chosen.first:
+        bounds = replace(bounds, violations=1, states=4_000, states_of_a_life=100)
     scenes = [scene for scene in SCENES if chosen.scene in (None, scene.name)]
     return 1 if sum(play(scene, bounds, chosen.seed) for scene in scenes) else 0
 

@@ -132,8 +132,7 @@ class Campaign:
         first = self.first_life()
         self.cut(first, bounds.states, bounds.draws)
         for what, disk in chain(self._refusals(first, bounds), self._second_lives(first, bounds)):
-            if not self.tally.enough:
-                self.cut(self.life(disk), bounds.states_of_a_life, bounds.draws, f"{what}, then ")
+            self.cut(self.life(disk), bounds.states_of_a_life, bounds.draws, f"{what}, then ")
         return self.tally
 
     def first_life(self) -> Tape:
@@ -158,17 +157,25 @@ class Campaign:
         """What lives leave that end because the disk refuses to sync (fault 11), early and late ones."""
         syncs = sum(isinstance(op, Sync) for op in first.operations) // 2  # of the others it is not asked
         for number in range(bounds.refusals if self._scene.refusals else 0):
+            if self.tally.enough:
+                return
             refused = 1 + number * syncs // bounds.refusals
             ended = self.life(first.start, refused)
-            if "ended" in ended.end.marks:
-                self.cut(ended, bounds.states_of_a_life, bounds.draws, f"sync {refused} fails, then ")
+            if "ended" not in ended.end.marks:
+                continue  # it has fewer
+            self.cut(ended, bounds.states_of_a_life, bounds.draws, f"sync {refused} fails, then ")
+            if not self.tally.enough:
                 yield f"sync {refused} failed", ended.end
 
     def _second_lives(self, first: Tape, bounds: Bounds) -> Iterator[tuple[str, Disk]]:
-        """A SIGKILL, then a power cut, and so on, at moments spread over those that have much to lose."""
-        moments = [(moment, disk) for moment, disk in first.moments() if disk.pending]
+        """A SIGKILL, then a power cut, and so on, at moments spread over those that have much to lose; those
+        at which a name changed come first."""
+        moments = [(moment, disk) for moment, disk in first.moments() if moment and disk.pending]
+        moments.sort(key=lambda one: not isinstance(first.operations[one[0] - 1], Names))
         lives = min(bounds.lives, 2 * len(moments))
         for number in range(lives):
+            if self.tally.enough:
+                return
             moment, disk = moments[(2 * number + 1) * len(moments) // (2 * lives)]
             if number % 2:
                 kept = self._dice.choice(list(outcomes_of(disk, self._dice, 0)))

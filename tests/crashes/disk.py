@@ -156,6 +156,13 @@ class Disk:
             case Names() | Data() | Size():
                 return Disk(self.durable, (*self.pending, op), self.folders, self.marks)
 
+    def inodes(self) -> Iterator[int]:
+        """All that have a name, or may have one; an empty file is known by that alone."""
+        yield from self.folders
+        for entries in (*self.durable.folders.values(), *self.live.folders.values()):
+            yield from entries.values()
+        yield from (change.inode for change in self.pending)
+
     def _synced(self, place: int, inode: int) -> bool:
         """Whether a sync of that inode makes this pending change durable."""
         change = self.pending[place]

@@ -93,7 +93,7 @@ class Recorder:
 
     def __init__(self, place: Path, disk: Disk) -> None:
         self._place = os.fsencode(place.resolve()) + b"/"
-        self._next = 1 + max((*disk.durable.files, *disk.folders, *(c.inode for c in disk.pending), ROOT))
+        self._next = 1 + max(disk.inodes())
         self._tree = {inode: dict(entries) for inode, entries in disk.live.folders.items()}
         self._offsets: dict[tuple[int, int], int] = {}  # of each descriptor that is written to in order
         self._folders = set(disk.folders)
@@ -185,7 +185,7 @@ class Recorder:
         return self._made(call, self._path(call, 1, at=True))
 
     def _moved(self, call: Call, source: bytes | None, target: bytes | None) -> Iterator[Op]:
-        if source is None and target is None:
+        if source == target:  # elsewhere, or to itself, which changes nothing
             return
         if source is None or target is None or os.path.dirname(source) != os.path.dirname(target):
             raise NotRecorded(f"between directories: {call.line}")
