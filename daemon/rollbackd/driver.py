@@ -91,6 +91,8 @@ class Driver:
         self.under_way: dict[str, Effect] = {}
         self._taken: Advance | None = None
         self._look = True
+        self.wake: Ms | None = None
+        """When time alone changes something next (`Engine.wake_at`), as of the last turn."""
 
     def take(self, signal: s.Signal, now: Ms) -> Advance:
         if self._taken is not None:
@@ -99,7 +101,8 @@ class Driver:
         self._taken = self.engine.advance(signal, now)
         # Windows without events change nothing that is wanted; ten thousand of them pass each second.
         windows = s.WindowsAnswered | s.ManyAnswered | s.ScrapesSeen
-        self._look = bool(self._taken.events) or not isinstance(signal, windows)
+        due = self.wake is not None and self.wake <= now
+        self._look = due or bool(self._taken.events) or not isinstance(signal, windows)
         return self._taken
 
     def committed(self, now: Ms) -> Work:
@@ -109,6 +112,7 @@ class Driver:
             raise RuntimeError("nothing was taken")
         self.engine.commit()
         self._taken = None
+        self.wake = self.engine.wake_at()
         if not self._look:
             return Work(taken.asks, (), taken.reply)
         wanted = {effect.key: effect for effect in self.engine.wanted(now)}
@@ -208,7 +212,7 @@ class Loop:
             await asyncio.sleep(0)  # the world must get its turns while many signals wait
             return self.queue.get_nowait()
         now = self._clock.now()
-        wake = self.driver.engine.wake_at()
+        wake = self.driver.wake
         if wake is None:
             return await self.queue.get()
         while True:

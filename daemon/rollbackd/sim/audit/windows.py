@@ -255,7 +255,8 @@ class Windows(Noun):
         watch = self.watches.get(told.watch)
         if watch is None:
             watch = self.watches[told.watch] = Watch(definition[0])
-        if told.interval == watch.interval and told.ends[-1] + 2 * watch.interval < watch.newest:
+        ahead = watch.newest > told.steady + (book.skew if told.skew is None else told.skew) + watch.interval
+        if ahead and told.interval == watch.interval and told.ends[-1] + 2 * watch.interval < watch.newest:
             watch.windows.clear()  # Prometheus' clock was ahead: streaks begin anew (T2)
             watch.newest = 0
         watch.take(told, definition[1], partial(self._grace, watch))
