@@ -218,7 +218,7 @@ class Book:
         if counting is not None and counting["fingerprint"] == trigger["fingerprint"]:
             since = counting["since"]
         if trigger.get("arm", "rollout") == "rollout":
-            rollout = self.open_rollout(trigger["plan"])
+            rollout = self.rollouts.get(trigger["plan"])  # over or not: inside its delay nothing counted
             if rollout is not None:
                 since = max(since, rollout["at"] + trigger.get("initial_delay", 0))
         since = max(since, self.armed_since.get((name, subject), 0))

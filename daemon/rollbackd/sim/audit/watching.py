@@ -96,12 +96,13 @@ class Watching(Noun):
     def _asked(self, record: Started) -> None:
         if record.effect != "ask":
             return
-        watch, end, dues = record.fields["watch"], record.fields["ends"][-1], self.book.dues
+        watch, ends, dues = record.fields["watch"], record.fields["ends"], self.book.dues
+        definition = self.book.definitions.get(watch)
         dues.settle(("reask", watch))
-        if len(record.fields["ends"]) == 1:
-            self._newest[watch] = end
-        if dues.owes(("ask", watch)):
-            dues.owe(("ask", watch), record.steady + WINDOWS_APART * record.fields["interval"], "W6")
+        if len(ends) == 1:
+            self._newest[watch] = ends[0]
+        if dues.owes(("ask", watch)) and definition is not None:
+            dues.owe(("ask", watch), record.steady + WINDOWS_APART * definition[0]["interval"], "W6")
 
     def _told(self, told: Told) -> None:
         dues, unreachable = self.book.dues, any(a.failure == "unreachable" for a in told.answers)
