@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.sim.audit.book import ACTIONS, AUTOMATIC, HOUR, Noun, highest, lowest
-from rollbackd.sim.audit.windows import QUEUED
+from rollbackd.sim.audit.windows import BRAKE_WAIT, QUEUED
 from rollbackd.sim.tape import Told
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Decisions(Noun):
         self._waits_over.clear()
         for name in self._joining:
             life = book.lives.get(name)
-            if life is not None and life.state.startswith("waiting_"):
+            if life is not None and life.by == AUTOMATIC and life.state.startswith("waiting_"):
                 top = highest(life.triggers[key[0]]["action"] for key in life.present())
                 book.demand("D10", life.top == top, name, "was joined, and takes", life.top, "for", top)
         for service in self._renewed:
@@ -297,10 +297,14 @@ class Decisions(Noun):
             return False
         end = max(ends)
         interval = max(life.triggers[key[0]]["interval"] for key in life.present())
+        watches = [self.windows.watch(life.triggers[key[0]]) for key in life.present()]
+        # Who has waited as long as is asked may go on though another's window comes that very moment.
+        waited = all(watch is not None and at - watch.steady >= BRAKE_WAIT for watch in watches)
+        latest = at - QUEUED if waited else at
         near = [
             plan
             for plan, (reached, steady) in self.windows.nearly.items()
-            if abs(reached - end) <= interval and steady <= at
+            if abs(reached - end) <= interval and steady <= latest
         ]
         most: int = (self.book.config or {}).get("limits", {}).get("brake", 3)
         return len(near) >= most

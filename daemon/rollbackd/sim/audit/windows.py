@@ -492,7 +492,11 @@ class Windows(Noun):
         who = f"{found['trigger']}{{{found['subject']}}}"
         ends = [seen["end"] for seen in windows]
         book.demand("I16", 0 < len(windows) <= EVIDENCE, who, "keeps", len(windows), "windows")
-        spaced = all(two - one == interval for one, two in pairwise(ends))
+        apart = [two - one for one, two in pairwise(ends)]
+        # Windows inside a rollout's delay count for nobody, and are no evidence (W9).
+        spaced = all(
+            gap == interval or (trigger.get("initial_delay") and gap % interval == 0) for gap in apart
+        )
         book.demand("W1", spaced, who, "rests on windows that do not follow each other:", ends)
         counting = {"breach"}
         if trigger.get("no_data", "keep") == "breach":
