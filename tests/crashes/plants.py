@@ -69,7 +69,12 @@ PLANTS = (
     Plant(
         "the state directory's name is not synced", _STATEDIR, "files.sync_directory(folder.parent)", "pass"
     ),
-    Plant("the names in an attempt are not synced", _ATTEMPT, "    sync_folder(draft)\n", ""),
+    Plant(
+        "the names in an attempt are not synced",
+        _ATTEMPT,
+        "(draft, os.path.dirname(life_folder))",
+        "(os.path.dirname(life_folder),)",
+    ),
     Plant(
         "an attempt's name is not synced",
         _ATTEMPT,
@@ -79,14 +84,14 @@ PLANTS = (
     Plant(
         "an attempt that is found is taken for durable",
         _ATTEMPT,
-        "        sync_folder(life_folder)  # whoever",
-        "        # whoever",
+        "        for _ in at_once(sync_folder, (life_folder, os.path.dirname(life_folder))):",
+        "        for _ in ():",
     ),
     Plant(
         "a life's name is not synced",
         _ATTEMPT,
-        "sync_folder(os.path.dirname(life_folder))  # an",
-        "pass  # an",
+        "(draft, os.path.dirname(life_folder))",
+        "(draft,)",
     ),
     Plant(
         "an attempt is made under its own name",
@@ -97,8 +102,8 @@ PLANTS = (
     Plant(
         "the request is not synced",
         _ATTEMPT,
-        "        if content:\n            os.fsync(fd)\n",
-        "",
+        "        os.fsync(fd)\n        for _ in synced:",
+        "        for _ in synced:",
     ),
     Plant("the claim's name is not synced", _ATTEMPT, "    os.fsync(folder)\n", ""),
     Plant("a torn claim is none", _ATTEMPT, "return Claim()", "return None"),

@@ -123,7 +123,7 @@ async def test_instant_and_range_queries_as_prometheus_wants_them() -> None:
         **common,
         "start": ["1700000000.250"],
         "end": ["1700000030.250"],
-        "step": ["15.000"],
+        "step": ["15000ms"],
     }
 
 
