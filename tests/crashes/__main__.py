@@ -30,7 +30,7 @@ def main() -> int:
         return 2
     bounds = Bounds(states=chosen.states, lives=chosen.lives)
     if chosen.first:
-        bounds = replace(bounds, violations=1, states=4_000, states_of_a_life=100)
+        bounds = replace(bounds, violations=1, states=1_500, states_of_a_life=150)
     scenes = [scene for scene in SCENES if chosen.scene in (None, scene.name)]
     return 1 if sum(play(scene, bounds, chosen.seed) for scene in scenes) else 0
 

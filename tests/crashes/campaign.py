@@ -66,6 +66,14 @@ class Tape:
             yield number, disk
 
     @property
+    def recovery(self) -> Tape:
+        """Up to the first append that is durable: the start, and what it found."""
+        for place, op in enumerate(self.operations):
+            if isinstance(op, Mark) and op.text.startswith("durable "):
+                return Tape(self.start, self.operations[: place + 1])
+        return self
+
+    @property
     def end(self) -> Disk:
         return list(self.moments())[-1][1]
 
@@ -95,6 +103,7 @@ class Bounds:
     states: int | None = None
     draws: int = 4
     lives: int = 40
+    torn: int = 3  # lives after the beginning alone of a large write is lost
     refusals: int = 12  # lives that end at a sync that fails, each with the life after it
     states_of_a_life: int | None = 400
     violations: int = 5  # then enough is known
@@ -131,8 +140,12 @@ class Campaign:
         self.tally.enough_at = bounds.violations
         first = self.first_life()
         self.cut(first, bounds.states, bounds.draws)
-        for what, disk in chain(self._refusals(first, bounds), self._second_lives(first, bounds)):
-            self.cut(self.life(disk), bounds.states_of_a_life, bounds.draws, f"{what}, then ")
+        lives = (self._torn(first, bounds), self._refusals(first, bounds), self._second_lives(first, bounds))
+        for what, disk in chain.from_iterable(lives):
+            life = self.life(disk)
+            for tape in (life.recovery, life):  # where the danger is, as much as all the rest
+                if not self.tally.enough:
+                    self.cut(tape, bounds.states_of_a_life, bounds.draws, f"{what}, then ")
         return self.tally
 
     def first_life(self) -> Tape:
@@ -152,6 +165,19 @@ class Campaign:
         shutil.rmtree(place)
         self.tally.programs += 1
         return Tape(Disk(disk.durable, disk.pending, folders, disk.marks), operations)
+
+    def _torn(self, first: Tape, bounds: Bounds) -> Iterator[tuple[str, Disk]]:
+        """What is left where the beginning of the largest writes is lost, and nothing else."""
+        syncs = [
+            (disk, [change for change in disk.pending if change.inode == op.inode])
+            for (_, disk), op in zip(first.moments(), first.operations, strict=False)
+            if isinstance(op, Sync)
+        ]
+        for disk, written in sorted(syncs, key=lambda one: -len(one[1]))[: bounds.torn]:
+            if self.tally.enough:
+                return
+            kept = [change for change in disk.pending if change not in written[:2]]
+            yield f"power cut in a sync of {len(written)} changes, the first two lost", disk.cut(kept)
 
     def _refusals(self, first: Tape, bounds: Bounds) -> Iterator[tuple[str, Disk]]:
         """What lives leave that end because the disk refuses to sync (fault 11), early and late ones."""

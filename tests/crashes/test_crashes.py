@@ -25,8 +25,8 @@ def place() -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("scene", "bounds", "states"),
     [
-        (JOURNAL, Bounds(states=400, draws=1, lives=2, refusals=1, states_of_a_life=60), 300),
-        (STEP, Bounds(states=300, draws=1, lives=2, states_of_a_life=60), 200),
+        (JOURNAL, Bounds(states=400, draws=1, lives=2, torn=1, refusals=1, states_of_a_life=40), 300),
+        (STEP, Bounds(states=300, draws=1, torn=1, lives=1, states_of_a_life=60), 200),
     ],
     ids=["journal", "step"],
 )
