@@ -210,15 +210,16 @@ class Book:
         rollout = self.rollouts.get(plan)
         return rollout if rollout is not None and rollout["state"] == "open" else None
 
-    def floor(self, trigger: Doc, subject: str) -> Ms:
-        """From where this subject's windows count, in Prometheus' time (W9, W13)."""
+    def floor(self, trigger: Doc, subject: str, *, over: bool = False) -> Ms:
+        """From where this subject's windows count, in Prometheus' time (W9, W13). `over`: by a rollout that
+        is over, too; what was inside its delay as it was judged did not count."""
         name = trigger["name"]
         counting = self.counting.get(name)
         since: Ms = 0
         if counting is not None and counting["fingerprint"] == trigger["fingerprint"]:
             since = counting["since"]
         if trigger.get("arm", "rollout") == "rollout":
-            rollout = self.rollouts.get(trigger["plan"])  # over or not: inside its delay nothing counted
+            rollout = self.rollouts.get(trigger["plan"]) if over else self.open_rollout(trigger["plan"])
             if rollout is not None:
                 since = max(since, rollout["at"] + trigger.get("initial_delay", 0))
         since = max(since, self.armed_since.get((name, subject), 0))

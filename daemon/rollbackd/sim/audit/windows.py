@@ -297,7 +297,7 @@ class Windows(Noun):
 
     def _bad(self, watch: Watch, subject: str, steady: Ms) -> None:
         trigger, book = watch.trigger, self.book
-        floor = book.floor(trigger, subject) + JITTER + book.skew_slack
+        floor = book.floor(trigger, subject, over=True) + JITTER + book.skew_slack
         wanted: int = trigger["windows"]
         count, exact = watch.run(subject, floor, wanted + 1)
         before = watch.read(watch.newest - count * watch.interval, subject).verdict
