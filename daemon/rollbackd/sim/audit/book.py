@@ -173,8 +173,6 @@ class Book:
         self.started = False  # this process has journalled its start
         self.writable = True
         self.frozen = False  # a journal it cannot read: it only pages (J2)
-        self.halted_since_wait = False
-        self.booted_at: Ms = 0
         self.now: Ms = 0  # steady, as last seen
         self.offset: Ms = 0  # steady minus the world's true time
         self.true: Ms = 0  # the same, where no append came between the two
