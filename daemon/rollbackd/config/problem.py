@@ -30,6 +30,7 @@ class Problem:
     what: str
     remedy: str
     severity: Literal["error", "warning"] = "error"
+    lint: str = ""  # the lint's ID, where it is one: it can be disabled by that
 
     def __str__(self) -> str:
         where = f"{one_line(self.file, 4096)}:{self.line}:{self.column}"

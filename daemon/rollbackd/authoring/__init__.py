@@ -1,0 +1,1 @@
+"""Writes files for people: imports, first sets, schemas and the reference of every key."""
