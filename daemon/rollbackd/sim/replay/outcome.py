@@ -52,6 +52,7 @@ class Subject(Struct, frozen=True):
     labels: dict[str, str]
     verdicts: dict[Verdict, int]  # windows
     longest: int  # the longest streak, in breaches
+    streak: int  # the one that is open at the end
     runs: tuple[Run, ...]
 
 
