@@ -103,6 +103,20 @@ def test_a_refusing_receiver_falls_through_to_the_next_and_is_tried_again() -> N
     assert len({p.dedup for _, p in one.world.pages if p.receiver == "sre"}) == 1, "the same key"
 
 
+def test_who_took_a_page_in_anothers_place_is_told_of_the_end_too() -> None:
+    """E2: the page is repeated, and the one it was meant for takes it this time."""
+    late = {"sre": lambda at: at > START + 10 * MINUTE, "am": lambda _: False}
+    one = failed(Rung(0, SRE, repeat=10 * MINUTE), receivers=late)
+    one.run(span=MINUTE)
+    assert {p.receiver for _, p in one.world.taken} == {"hook"}
+    one.run(span=15 * MINUTE)
+    one.say(s.Resolve("api-1", "by hand", "done"))
+    one.run(span=SECOND)
+    told = {p.receiver for _, p in one.world.taken if p.status == "resolved"}
+    assert told == {"sre", "hook"}
+    assert one.state.pages == {}
+
+
 def test_an_undelivered_page_is_sent_again_after_a_restart() -> None:
     one = failed(receivers=NOBODY)
     one.run(span=MINUTE)

@@ -270,8 +270,9 @@ def wanted(state: State, now: Ms) -> Iterator[Effect]:
             effect = _effect(page, delivery.receiver)
             if delivery.status == "owed" and (delivery.again is None or delivery.again <= now):
                 yield effect
-            if page.kind == "page" and page.status == "firing" and delivery.reached:
-                yield KeepAlert(_effect(page, delivery.receiver))
+        if page.kind == "page" and page.status == "firing":
+            for receiver in page.reached():
+                yield KeepAlert(_effect(page, receiver))
 
 
 def _effect(page: PageState, receiver: str) -> Page:

@@ -419,6 +419,12 @@ class PageState(Struct, frozen=True):
     at: Ms
     deliveries: tuple[Delivery, ...]
     life: str | None = None
+    told: tuple[str, ...] = ()  # took it when it was promised before; owed the resolution too
+
+    def reached(self) -> tuple[str, ...]:
+        """Whoever has it, from this promise or an earlier one, each once."""
+        took = [delivery.receiver for delivery in self.deliveries if delivery.reached]
+        return tuple(dict.fromkeys([*took, *self.told]))
 
 
 class Over(Struct, frozen=True):

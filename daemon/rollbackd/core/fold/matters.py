@@ -77,19 +77,18 @@ def _told_it_is_over(state: State, matter: Matter, why: str) -> dict[str, PageSt
         if page.matter != matter.key:
             pages[page.id] = page
             continue
-        accepted = tuple(d for d in page.deliveries if d.reached)
         if page.status == "resolved":
             pages[page.id] = page
-        elif accepted:
-            owed = tuple(Delivery(delivery.receiver) for delivery in accepted)
+        elif reached := page.reached():
+            owed = tuple(map(Delivery, reached))
             title = f"resolved: {page.title}"
-            pages[page.id] = replace(page, status="resolved", title=title, text=why, deliveries=owed)
+            pages[page.id] = replace(page, status="resolved", title=title, text=why, deliveries=owed, told=())
     return pages
 
 
 def _page_promised(state: State, event: e.PagePromised) -> State:
     before = state.pages.get(event.page)
-    reached = {d.receiver for d in before.deliveries if d.reached} if before is not None else set()
+    reached = before.reached() if before is not None else ()
     page = PageState(
         id=event.page,
         matter=event.matter,
@@ -104,6 +103,7 @@ def _page_promised(state: State, event: e.PagePromised) -> State:
         at=event.at,
         deliveries=tuple(Delivery(receiver, reached=receiver in reached) for receiver in event.receivers),
         life=event.life,
+        told=tuple(receiver for receiver in reached if receiver not in event.receivers),
     )
     return replace(state, pages=put(state.pages, page.id, page))
 

@@ -34,11 +34,12 @@ class Page:
         self.matter: str | None = document.get("matter")
         self.status = "firing"
         self.at: Ms = document["at"]
-        reached = before.reached() if before is not None else []
-        self.deliveries = {name: Delivery(name in reached) for name in document["receivers"]}
+        self.had = before.reached() if before is not None else []  # took it when it was promised before
+        self.deliveries = {name: Delivery(name in self.had) for name in document["receivers"]}
 
     def reached(self) -> list[str]:
-        return [name for name, delivery in self.deliveries.items() if delivery.reached]
+        took = [name for name, delivery in self.deliveries.items() if delivery.reached]
+        return took + [name for name in self.had if name not in took]
 
 
 class Matter:
@@ -216,7 +217,7 @@ class Ladder(Noun):
                 del self.pages[name]
             else:
                 page.status = "resolved"
-                page.deliveries = {receiver: Delivery() for receiver in reached}
+                page.deliveries, page.had = {receiver: Delivery() for receiver in reached}, []
             self._pages[name] = None
         matter.pages.clear()
 
