@@ -286,6 +286,23 @@ def test_resolve_wants_processes_shown_gone() -> None:
     assert one.say(s.Start("api", "again", from_step="a")).accepted
 
 
+def test_what_a_person_called_done_and_is_not_never_runs_beside_what_is_left_of_it() -> None:
+    """X4: its processes may still be there."""
+    verify = StepVerify(Query("gone", Limit("==", 0.0)), 30 * SECOND)
+    one = running(
+        step("a", verify=verify, attempts=3), script={"a": [{"outcome": "timed_out", "tree_gone": False}, {}]}
+    )
+    one.world.checks["a verify"] = ["fail", "pass"]
+    one.run_to_state("api-1", "parked")
+    one.say(s.Confirm("api-1", "a", "done"))
+    one.run(span=MINUTE)
+    assert (one.state_of("api-1"), one.ran()) == ("parked", ["a"])
+    assert [x.reason for x in one.of(e.LifeParked)] == ["in_doubt", "in_doubt"]
+    one.say(s.Confirm("api-1", "a", "retry"))
+    one.run(span=MINUTE)
+    assert one.ran() == ["a", "a"]
+
+
 # Overrun (X9)
 
 

@@ -275,6 +275,9 @@ def _verified(turn: Turn, life: Life, current: Current) -> None:
 
 def _attempt_failed(turn: Turn, life: Life, current: Current, step: Step, why: str) -> None:
     if current.attempt < step.attempts and life.abort is None:
+        if not current.tree_gone:  # a person said done, and it is not: nothing runs beside what is left (X4)
+            _park(turn, life, "in_doubt", f"step {step.name}: {why}; its processes could not be shown gone")
+            return
         wait = min(step.backoff * 2 ** (current.attempt - 1), LONGEST_BACKOFF)
         turn.emit(
             e.StepStaged(

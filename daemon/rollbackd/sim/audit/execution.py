@@ -374,7 +374,9 @@ class Execution(Noun):
             holds = life.overrun_at is not None and document["at"] >= life.overrun_at
             self.book.demand("X9", holds, life.id, "overruns before", life.overrun_at)
         elif document["reason"] == "in_doubt":
-            doubtful = life.step is not None and life.step.stage in ("doubtful", "probing")
+            step = life.step
+            left = step is not None and not (step.outcome or {}).get("tree_gone", True)
+            doubtful = step is not None and (step.stage in ("doubtful", "probing") or left)
             self.book.demand("X4", doubtful, life.id, "is parked in doubt of nothing")
 
     def _resumed(self, document: Doc) -> None:
