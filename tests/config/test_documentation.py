@@ -32,6 +32,7 @@ SECTIONS: dict[str, type[Model]] = {
     "groups": triggers.GroupModel,
     "triggers": triggers.TriggerModel,
     "ratio": triggers.RatioModel,
+    "parts of all and any": triggers.PartModel,
     "traffic": triggers.TrafficModel,
     "recovered": triggers.ConditionModel,
     "plan.yml": plans.PlanModel,

@@ -11,7 +11,7 @@ from tests.fakes import made
 from rollbackd.config import load
 from rollbackd.config.families import choices, families
 from rollbackd.config.promql import analyse
-from rollbackd.core.model import Condition, Limit, Opened, Trigger
+from rollbackd.core.model import Condition, Limit, Opened, Trigger, composed
 
 SHAPES = [
     ('sum(rate(x{service="a"}[1m]))', 'sum by (service) (rate(x{service=~"VALUES"}[60000ms]))'),
@@ -109,6 +109,29 @@ def test_a_family_is_a_group_that_differs_in_one_value() -> None:
         Opened('sum by (service) (x{service=~"', '"})'),
         Opened('max by (service) (timestamp(x{service=~"', '"}))'),
     )
+
+
+def test_composed_conditions_are_a_family_where_all_their_queries_are() -> None:
+    """However each of them puts the answers together: that is not asked of Prometheus."""
+
+    def leaves(one: str, other: str) -> list[Condition]:
+        texts = f'sum(x{{service="{one}"}})', f'max(y{{service="{other}"}})'
+        return [Condition(text, Limit(">", 1)) for text in texts]
+
+    (family,) = families(
+        [
+            made.trigger("both", condition=composed("all", leaves("a", "a"))),
+            made.trigger("either", condition=composed("any", leaves("b", "b"))),
+            made.trigger("nested", condition=composed("any", [composed("all", leaves("c", "c"))])),
+            made.trigger("mixed", condition=composed("all", leaves("a", "b"))),
+            made.trigger("one", condition=leaves("d", "d")[0]),
+        ]
+    )
+    assert family.members == {"both": "a", "either": "b", "nested": "c"}
+    assert [opened.head for opened in family.queries] == [
+        'sum by (service) (x{service=~"',
+        'max by (service) (y{service=~"',
+    ]
 
 
 def test_all_queries_of_a_window_name_the_same_value() -> None:

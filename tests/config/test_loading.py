@@ -88,6 +88,31 @@ def test_said_on_the_trigger_overrides(good: Path) -> None:
     assert orders.condition.coverage == ('max(timestamp(up{job="orders"}))',)
 
 
+def test_a_composed_condition(good: Path) -> None:
+    condition = trigger(load(good), "OrdersFailFast").condition
+    ratio, failed, age = condition.leaves()
+    assert condition.limit == "all(> 0.02, any(> 5, > 60))"
+    assert condition.longest_range == 2 * MINUTE
+    assert (ratio.total, ratio.traffic) == ("sum(rate(orders_total[2m]))",) * 2
+    assert [leaf.no_data for leaf in (ratio, failed, age)] == [None, "ok", None]
+    assert [leaf.coverage for leaf in (ratio, failed, age)] == [
+        ("max(timestamp(orders_total))",),
+        ("max(timestamp(orders_failed_total))",),
+        ('max(timestamp(up{job="orders"}))',),
+    ]
+
+
+def test_all_is_filled_by_one_scrape_only_where_each_part_is(base: Path) -> None:
+    """W12: the short window of a burn rate keeps one scrape from filling the long one for it."""
+    long, short = 'expr: "sum(rate(x[5m]))", breach: "> 1"', 'expr: "sum(rate(x[30s]))", breach: "> 1"'
+    path, before = base.parent / "triggers/ok.yml", 'expr: up, breach: "< 1"'
+    edit(path, (before, f"all: [{{{long}}}, {{{short}}}]"))
+    assert load(base).warnings == ()
+    edit(path, ("all:", "any:"))
+    (warning,) = load(base).warnings
+    assert "3 windows span 45s, no more than the range of 5m" in warning.what
+
+
 def test_a_plan(good: Path) -> None:
     plan = load(good).core.plan("api")
     assert plan is not None
@@ -191,6 +216,17 @@ MEANINGS = [
     ("name: ok\n", "name: ok\n    interval: 30s\n"),
     ("name: ok\n", "name: ok\n    align: 1s\n"),
     ("name: ok\n", "name: ok\n    align: auto\n"),
+    ('expr: up, breach: "< 1"', 'all: [{expr: up, breach: "< 1"}]'),
+]
+COMPOSED = "all: [{expr: up, breach: < 1}, {expr: down, breach: > 1}]"
+OTHERWISE_COMPOSED = [
+    "any: [{expr: up, breach: < 1}, {expr: down, breach: > 1}]",
+    "all: [{expr: up, breach: < 1}, {all: [{expr: down, breach: > 1}]}]",
+    "all: [{expr: down, breach: > 1}, {expr: up, breach: < 1}]",
+    "all: [{expr: up, breach: < 1}, {expr: down, breach: > 1, no_data: ok}]",
+    "all: [{expr: up, breach: < 1}, {expr: down, breach: > 1, coverage: [up]}]",
+    "all: [{expr: up, breach: < 1}, {expr: down, breach: > 1, traffic: {expr: up, at_least: 1}}]",
+    "all: [{expr: up, breach: < 1}, {expr: down, breach: > 2}]",
 ]
 NOT_MEANINGS = [
     ("windows: 3", "windows: 3, cooldown: 1h"),
@@ -211,6 +247,27 @@ def test_what_windows_mean_is_in_the_fingerprint(change: tuple[str, str], base: 
     assert re.fullmatch(r"[0-9a-f]{16}", before)
     edit(base.parent / "triggers/ok.yml", change)
     assert trigger(load(base), "Fine").fingerprint != before
+
+
+def test_so_is_how_conditions_are_composed(base: Path) -> None:
+    verified = ("level: 2", 'level: 2\nverification: [{check: up, expr: up, pass: "> 0"}]')
+    edit(base.parent / "plans/ok/plan.yml", verified)
+    path = base.parent / "triggers/ok.yml"
+    found, last = set(), 'expr: up, breach: "< 1"'
+    for condition in (COMPOSED, *OTHERWISE_COMPOSED):
+        text = re.sub(r"breach: (. \d)", r'breach: "\1"', condition)
+        edit(path, (last, text))
+        found.add(trigger(load(base), "Fine").fingerprint)
+        last = text
+    assert len(found) == 1 + len(OTHERWISE_COMPOSED)
+
+
+def test_a_plain_condition_means_what_it_meant_to_older_versions(good: Path) -> None:
+    """Else every running daemon would count its windows anew after an update."""
+    found = {each.name: each.fingerprint for each in load(good).core.triggers}
+    assert found["ApiErrorRatioHigh"] == "a02a7b37634ed4c5"
+    assert found["ApiLatencyHigh"] == "1e76426c7e075512"
+    assert found["OrdersStopped"] == "8b8b392762be618a"
 
 
 @pytest.mark.parametrize("change", NOT_MEANINGS)

@@ -39,7 +39,8 @@ def _filled(kind: inspect.Type, name: str) -> Any:
         case inspect.UnionType(types=types):
             return _filled(next(one for one in types if not isinstance(one, inspect.NoneType)), name)
         case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
-            return [_filled(item, f"{name}.{place}") for place in (1, 2)]
+            nested = name.count("parts.") > 0 and name.endswith("parts")  # once is enough
+            return [] if nested else [_filled(item, f"{name}.{place}") for place in (1, 2)]
         case inspect.DictType(value_type=value):
             return {key: _filled(value, f"{name}.{key}") for key in ("b", "a")}
         case inspect.LiteralType(values=values):
@@ -67,16 +68,21 @@ def _filled_field(field: inspect.Field, name: str) -> Any:
     return _filled(field.type, name)
 
 
-def _strategy(kind: inspect.Type) -> st.SearchStrategy[Any]:
+def _strategy(kind: inspect.Type, inside: tuple[type, ...] = ()) -> st.SearchStrategy[Any]:
     match kind:
-        case inspect.StructType(fields=fields):
-            return st.fixed_dictionaries({field.encode_name: _strategy(field.type) for field in fields})
+        case inspect.StructType(cls=cls, fields=fields):
+            inside = (*inside, cls)
+            return st.fixed_dictionaries(
+                {field.encode_name: _strategy(field.type, inside) for field in fields}
+            )
         case inspect.UnionType(types=types):
-            return st.one_of([_strategy(one) for one in types])
+            return st.one_of([_strategy(one, inside) for one in types])
+        case inspect.VarTupleType(item_type=inspect.StructType(cls=cls)) if inside.count(cls) > 1:
+            return st.just([])  # parts of parts: once is enough
         case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
-            return st.lists(_strategy(item), max_size=2)
+            return st.lists(_strategy(item, inside), max_size=2)
         case inspect.DictType(value_type=value):
-            return st.dictionaries(_TEXT, _strategy(value), max_size=2)
+            return st.dictionaries(_TEXT, _strategy(value, inside), max_size=2)
         case inspect.LiteralType(values=values):
             return st.sampled_from(values)
         case inspect.BoolType():

@@ -149,7 +149,8 @@ def check_against(document: Document, model: PlanModel, trigger: Trigger, where:
         what = f"is too short to verify ({by}), which takes {span(proof)}"
         document.problem(("verify_within",), what, f"write {span(proof)} or more")
     queried = any(check.expr is not None and check.on_fail == "fail" for check in model.verification)
-    if (trigger.per or recovery.total or recovery.traffic) and not queried:
+    proves_nothing = trigger.per or any(leaf.total or leaf.traffic for leaf in recovery.leaves())
+    if proves_nothing and not queried:
         what = f"holds no check with `expr` that can fail, and {by} has per, ratio or traffic"
         document.problem(("verification",), what, "add one: subjects without traffic prove nothing")
 

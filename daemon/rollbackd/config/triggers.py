@@ -10,12 +10,13 @@ import msgspec
 from rollbackd.config.models.triggers import (
     ConditionModel,
     GroupHeadModel,
+    PartModel,
     TriggerFileModel,
     TriggerModel,
 )
 from rollbackd.config.promql import Expression, analyse, coverage, scraped
 from rollbackd.config.validate import validate
-from rollbackd.core.model import Condition, Group, Trigger
+from rollbackd.core.model import Condition, Group, Trigger, composed
 from rollbackd.core.notation import span
 
 if TYPE_CHECKING:
@@ -98,15 +99,16 @@ def _check_windows(read: ReadTrigger) -> None:
         read.document.problem((*read.loc, "for"), what, f"write {' or '.join(near)}")
 
 
-def _expressions(model: ConditionModel) -> Iterator[tuple[tuple[str, ...], Expression]]:
-    """The condition's queries that yield a value for each subject, by their keys."""
-    if model.expr is not None:
-        yield ("expr",), analyse(model.expr)
-    if model.ratio is not None:
-        yield ("ratio", "errors"), analyse(model.ratio.errors)
-        yield ("ratio", "total"), analyse(model.ratio.total)
-    if model.traffic is not None:
-        yield ("traffic", "expr"), analyse(model.traffic.expr)
+def _expressions(model: ConditionModel) -> Iterator[tuple[Loc, Expression]]:
+    """The condition's queries that yield a value for each subject, by where they stand."""
+    for loc, leaf in model.leaves():
+        if leaf.expr is not None:
+            yield (*loc, "expr"), analyse(leaf.expr)
+        if leaf.ratio is not None:
+            yield (*loc, "ratio", "errors"), analyse(leaf.ratio.errors)
+            yield (*loc, "ratio", "total"), analyse(leaf.ratio.total)
+        if leaf.traffic is not None:
+            yield (*loc, "traffic", "expr"), analyse(leaf.traffic.expr)
 
 
 def _check_labels(read: ReadTrigger) -> None:
@@ -149,7 +151,7 @@ def _check_filter(read: ReadTrigger, loc: Loc, expression: Expression) -> None:
 
 def _check_range(read: ReadTrigger) -> None:
     """Rule W12."""
-    longest = _longest(read.model)
+    longest = _filled_by_one(read.model)
     windows, interval = _windows(read), read.group.interval
     uneven = read.model.for_ is not None and read.model.for_ % interval
     if longest and windows * interval <= longest and not uneven:
@@ -230,8 +232,25 @@ def _longest(model: ConditionModel) -> Ms:
     return max(analyse(text).longest_range for text in texts if text is not None)
 
 
+def _filled_by_one(model: ConditionModel) -> Ms:
+    """For how long one scrape can make it breach: of `all` every part, of `any` one is enough (W12)."""
+    lengths = [_filled_by_one(part) for _, part in model.parts()]
+    if not lengths:
+        return _longest(model)
+    return min(lengths) if model.all_ is not None else max(lengths)
+
+
 def _condition(model: ConditionModel, per: tuple[str, ...]) -> Condition:
+    parts = [_condition(part, per) for _, part in model.parts()]
+    if parts:
+        return composed("all" if model.all_ is not None else "any", parts)
+    return _leaf(model, per)
+
+
+def _leaf(model: ConditionModel, per: tuple[str, ...]) -> Condition:
     """For a ratio the total is also the traffic; its samples are the decisive ones (W14)."""
+    if model.breach is None:
+        raise ValueError("a condition without parts has a limit")
     expr, total, traffic, at_least = model.expr or "", None, None, 0.0
     if model.ratio is not None:
         expr, total = model.ratio.errors, model.ratio.total
@@ -247,6 +266,7 @@ def _condition(model: ConditionModel, per: tuple[str, ...]) -> Condition:
         at_least=at_least,
         coverage=derived,
         longest_range=_longest(model),
+        no_data=model.no_data if isinstance(model, PartModel) else None,
     )
 
 
@@ -254,11 +274,9 @@ def _fingerprint(
     condition: Condition, per: tuple[str, ...], group: GroupHeadModel, windows: int, no_data: str
 ) -> str:
     """Names what the trigger's windows mean (rule W13)."""
+    asked: tuple[Any, ...] = (condition.expr, condition.total, condition.breach, condition.traffic)
     means: tuple[Any, ...] = (
-        condition.expr,
-        condition.total,
-        condition.breach,
-        condition.traffic,
+        *(asked if condition.how == "one" else _means(condition)),
         condition.at_least,
         per,
         group.interval,
@@ -268,3 +286,11 @@ def _fingerprint(
         condition.coverage,
     )
     return hashlib.sha256(msgspec.json.encode(means)).hexdigest()[:16]
+
+
+def _means(condition: Condition) -> tuple[Any, ...]:
+    if condition.how != "one":
+        return (condition.how, *map(_means, condition.parts))
+    leaf = condition
+    asked = (leaf.expr, leaf.total, leaf.breach, leaf.traffic, leaf.at_least)
+    return (*asked, leaf.coverage, leaf.no_data)

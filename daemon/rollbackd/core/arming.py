@@ -135,7 +135,7 @@ def _open_relapse(turn: Turn, watch: Watch, entry: Disarmed, life: str) -> None:
         title=f"{trigger.plan}: {again} after {life} ({entry.end})",
         text=(
             f"Look at the service; `rollbackd start {trigger.plan} --reason …` rolls back now.\n"
-            f"{who}: {wording.value(last)} (limit {trigger.condition.breach}, {streak.count} windows since)\n"
+            f"{who}: {wording.value(last)} (limit {trigger.condition.limit}, {streak.count} windows since)\n"
             f"{life} ended as {entry.end}.\n"
             "If nobody acts: nothing happens by itself before the breach has ended and its cooldown of "
             f"{span(trigger.cooldown)} has passed."

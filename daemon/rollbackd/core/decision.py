@@ -112,7 +112,7 @@ def firing(watch: Watch, subject: str) -> Firing:
         subject=subject,
         labels=trigger.subject_labels(subject),
         value=value,
-        limit=str(trigger.condition.breach),
+        limit=trigger.condition.limit,
         began=streak.began,
         end=streak.end,
         streak=streak.count,

@@ -34,6 +34,7 @@ from rollbackd.core import signals as s
 from rollbackd.core.alignment import Learner
 from rollbackd.core.effects import Ask, AskScrapes, Effect
 from rollbackd.core.events import Event
+from rollbackd.core.judging import first_unreachable, unreachable
 from rollbackd.core.soft import Judged, Soft, watch_key
 from rollbackd.core.state import State
 from rollbackd.core.turn import Refused, Turn
@@ -233,11 +234,12 @@ class Engine:
         soft = turn.soft
         if signal.skew is not None:
             soft.skew = signal.skew
-        reason = next((a.reason for a in signal.answers if isinstance(a, s.Unreachable)), None)
-        blind.source_answered(turn, reason)
         watch = soft.watches.get(signal.watch)
         if watch is None:
+            blind.source_answered(turn, first_unreachable(signal.answers))
             return
+        reason = unreachable(watch.condition, signal.answers)
+        blind.source_answered(turn, reason)
         before = len(soft.judged)
         for applied in polling.answered(watch, signal, turn.now, _floor(turn, watch.trigger)):
             self._judged(turn, watch, applied)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Ms: TypeAlias = int
 
@@ -68,6 +68,10 @@ class Condition(Struct, frozen=True):
     quotient; errors that are absent while the total exists are 0. `traffic` is the query whose value
     must be at least `at_least` for a window to count (for a ratio it is the total).
     `coverage` holds, for each selector, the query for the time of its newest sample (rule W14).
+
+    Where `how` is `all` or `any` it is composed of `parts` (rule W10): of itself it asks nothing, and of
+    the fields above only `longest_range` means anything, the longest of its leaves. `no_data` is a leaf's
+    own.
     """
 
     expr: str
@@ -77,6 +81,29 @@ class Condition(Struct, frozen=True):
     at_least: float = 0.0
     coverage: tuple[str, ...] = ()
     longest_range: Ms = 0
+    how: Literal["one", "all", "any"] = "one"
+    parts: tuple[Condition, ...] = ()
+    no_data: NoData | None = None
+
+    def leaves(self) -> Iterator[Condition]:
+        """What it asks, in order: itself, or the leaves of its parts."""
+        if self.how == "one":
+            yield self
+        for part in self.parts:
+            yield from part.leaves()
+
+    @property
+    def limit(self) -> str:
+        """For people: `> 0.01`, `all(> 0.01, any(> 500, < 1))`."""
+        if self.how == "one":
+            return str(self.breach)
+        return f"{self.how}({', '.join(part.limit for part in self.parts)})"
+
+
+def composed(how: Literal["all", "any"], parts: Sequence[Condition]) -> Condition:
+    """All of the parts, or any (rule W10)."""
+    longest = max(part.longest_range for part in parts)
+    return Condition("", Limit(">", 0.0), longest_range=longest, how=how, parts=tuple(parts))
 
 
 class Trigger(Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from rollbackd.core.effects import Ask
-from rollbackd.core.signals import Unreachable
+from rollbackd.core.judging import unreachable
 from rollbackd.core.state import RUNGS
 from rollbackd.core.windows import Applied, Told, Watch
 
@@ -62,7 +62,7 @@ def next_asks(watch: Watch, now: Ms, skew: Ms) -> list[Ask]:
 def answered(watch: Watch, signal: WindowsAnswered, now: Ms, floor: Callable[[str], Ms]) -> Iterator[Applied]:
     """Take one answer in, and judge every window that can be judged by now, one after the other."""
     first, last = signal.ends[0], signal.ends[-1]
-    reason = next((a.reason for a in signal.answers if isinstance(a, Unreachable)), None)
+    reason = unreachable(watch.condition, signal.answers)
     if watch.backfilling == (first, last) and first not in watch.inflight:
         watch.backfilling = None
         for index, end in enumerate(signal.ends):

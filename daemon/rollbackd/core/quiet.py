@@ -12,7 +12,7 @@ from math import isfinite
 from operator import lt, truediv
 from typing import TYPE_CHECKING
 
-from rollbackd.core.judging import EVERYONE
+from rollbackd.core.judging import EVERYONE, by_leaf
 from rollbackd.core.model import OPERATORS
 from rollbackd.core.notation import numbers
 from rollbackd.core.signals import Series
@@ -37,8 +37,7 @@ def pass_over(watch: Watch, signal: WindowsAnswered, now: Ms) -> bool:
     if series is None or not _all_ok(watch.condition, series, watch.verdicts, begin + watch.grace):
         return False
     watch.inflight.clear()
-    plain = 1 if watch.condition.traffic is None else 2
-    watch.notice_gaps(series[plain] if len(series) > plain else {})
+    watch.notice_gaps([_newest(leaf, found) for leaf, found in by_leaf(watch.condition, series)])
     watch.usable_at = watch.judged_at = now
     watch.judged = end
     watch.late = 0
@@ -54,10 +53,18 @@ def _series(answers: Sequence[QueryAnswer]) -> list[dict[str, str]] | None:
     return found
 
 
+def _newest(leaf: Condition, series: Sequence[dict[str, str]]) -> dict[str, str]:
+    first = 1 if leaf.traffic is None else 2
+    return series[first] if len(series) > first else {}
+
+
 def _all_ok(
-    condition: Condition, series: list[dict[str, str]], known: Mapping[str, object], begin: Ms
+    condition: Condition, series: Sequence[dict[str, str]], known: Mapping[str, object], begin: Ms
 ) -> bool:
-    """Whether each known subject, and nobody else, is ok and covered. What is unusual is left to `judge`."""
+    """Whether each known subject, and nobody else, is ok and covered; of a composed condition, for each of
+    its leaves. What is unusual is left to `judge`."""
+    if condition.how != "one":
+        return all(_all_ok(leaf, found, known, begin) for leaf, found in by_leaf(condition, series))
     try:
         if condition.traffic is None and len(known) == 1:
             return _one_ok(condition, series, next(iter(known)), begin / 1000)
@@ -75,7 +82,7 @@ def _all_ok(
         return False
 
 
-def _one_ok(condition: Condition, series: list[dict[str, str]], subject: str, floor: float) -> bool:
+def _one_ok(condition: Condition, series: Sequence[dict[str, str]], subject: str, floor: float) -> bool:
     """The same for a subject alone, as most triggers have where there are many."""
     text = series[0].get(subject)
     if text is None or len(series[0]) != 1:
@@ -108,7 +115,7 @@ def _ratio_within(
     return all(map(isfinite, values)) and not any(map(breaches, map(truediv, values, total), limit))
 
 
-def _covered(coverage: list[dict[str, str]], known: Mapping[str, object], begin: Ms) -> bool:
+def _covered(coverage: Sequence[dict[str, str]], known: Mapping[str, object], begin: Ms) -> bool:
     floor = begin / 1000
     for newest in coverage:
         if newest.keys() != known.keys() and newest.keys() != {EVERYONE}:

@@ -13,7 +13,7 @@ from rollbackd.core.wanted import checks_wanted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rollbackd.core.model import Ms
+    from rollbackd.core.model import Ms, Verdict
     from rollbackd.core.soft import Soft
     from rollbackd.core.state import State
     from rollbackd.core.turn import Turn
@@ -199,12 +199,16 @@ def _judge_again(turn: Turn, life: Life) -> tuple[Lowering, ...] | None:
         verdict = None if watch is None else watch.verdict_after(found.subject, over)
         if verdict is None:
             open_verdict = True
-        elif watch is not None and watch.breaching(verdict) and watch.fresh(found.subject, turn.prom):
+        elif watch is not None and _goes_on(watch, found.subject, verdict, turn.prom):
             others = awaited(turn, watch.judged) - {life.plan.name}
             return None if others and turn.now < watch.judged_at + PATIENCE else ()  # D9
     if open_verdict:
         return None
     return (Lowering("ask", "no_fresh_breach", "after the wait no window showed whether it still breaches"),)
+
+
+def _goes_on(watch: Watch, subject: str, verdict: Verdict, prom: Ms) -> bool:
+    return watch.breaching(subject, verdict) and watch.fresh(subject, prom)
 
 
 # Going on

@@ -104,7 +104,11 @@ def _check(life: Life, slot: str, check: Check, instance: str, *, not_before: Ms
 
 
 def _number(value: str) -> str:
-    """One number, also for a ratio."""
+    """One number, also for a ratio; of a composed condition one for each leaf, or `-` (W10)."""
+    return ", ".join(map(_one_number, value.split(", ")))
+
+
+def _one_number(value: str) -> str:
     number = quotient(value)
     return value if number is None or "/" not in value else repr(number)
 

@@ -7,17 +7,21 @@ unreachable is asked again before anything later counts.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from rollbackd.core.judging import Judgement, judge, moments, window_queries
+from msgspec import Struct
+
+from rollbackd.core.composition import unheard
+from rollbackd.core.judging import Judgement, judge, moments, nothing, window_queries
 from rollbackd.core.signals import Unreachable
 from rollbackd.core.state import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from rollbackd.core.effects import WindowQuery
-    from rollbackd.core.model import Condition, Family, Ms, Trigger, Verdict
+    from rollbackd.core.model import Condition, Family, Ms, NoData, Trigger, Verdict
     from rollbackd.core.signals import QueryAnswer
     from rollbackd.core.state import Alignment
 
@@ -71,13 +75,35 @@ class Partial:
     then no later window is judged.
     """
 
-    __slots__ = ("end", "settled", "tries", "waiting")
+    __slots__ = ("end", "judgement", "settled", "tries", "waiting")
 
-    def __init__(self, end: Ms, waiting: list[str]) -> None:
+    def __init__(self, end: Ms, judgement: Judgement, waiting: list[str]) -> None:
         self.end = end
+        self.judgement = judgement
         self.waiting = waiting
         self.tries = 0
         self.settled = False
+
+
+class Pilot(Struct):
+    """One subject of one leaf, whose samples are timed: two gaps in a row are no missed scrape (W14)."""
+
+    subject: str = ""
+    newest: float = 0.0  # seconds, Prometheus' time
+    gaps: int = 0  # successive gaps between its samples longer than the interval
+
+    def notice(self, newest_samples: Mapping[str, str], interval: Ms) -> None:
+        if self.subject not in newest_samples:
+            self.subject = next(iter(newest_samples), "")
+            self.newest = 0.0
+            self.gaps = 0
+        text = newest_samples.get(self.subject)
+        newest = float(text) if text is not None else 0.0
+        if newest > self.newest:
+            if self.newest:
+                gap = (newest - self.newest) * 1000
+                self.gaps = self.gaps + 1 if gap > 1.1 * interval else 0
+            self.newest = newest
 
 
 class Told(NamedTuple):
@@ -115,10 +141,10 @@ class Watch:
         self.unreachable: tuple[Ms, str] | None = None  # steady, since when, and why
         self.failed_at: Ms = 0  # steady: when the last window passed that got no answer in its time
         self.problem: str | None = None  # why the last judged window was unusable
+        self.lost: str | None = None  # why a part of it was not answered (W10)
+        self.no_data: dict[str, NoData] = {}  # how missing verdicts count that its trigger does not decide
         self.usable_at: Ms = 0  # steady: the last window that told anything
-        self.pilot = ""  # the subject whose samples are timed (W14)
-        self.newest_sample = 0.0  # seconds, Prometheus' time
-        self.gaps = 0  # successive gaps between its samples longer than the interval
+        self.pilots = tuple(Pilot() for _ in condition.leaves())
         self.partial: Partial | None = None
         self.late = 0  # windows in a row that waited long for their samples
         # polling
@@ -190,10 +216,10 @@ class Watch:
         waiting = [subject for subject in verdicts if subject in judgement.uncovered]
         for subject in waiting:
             del verdicts[subject]
-        self.partial = Partial(end, waiting) if waiting else None
+        self.partial = Partial(end, judgement, waiting) if waiting else None
         if again is None and not waiting:
             self.late = 0
-        self.notice_gaps(judgement.newest)
+        self.notice_gaps(judgement.samples())
         self._take(applied, verdicts, floor)
         self._finish(applied, now)
         return applied
@@ -223,8 +249,9 @@ class Watch:
         """The time for late samples is over: what still waits is `no_data` (W14)."""
         if self.partial is None:
             return None
-        applied = Applied(self.partial.end, Judgement())
-        verdicts: dict[str, Verdict] = dict.fromkeys(self.partial.waiting, "no_data")
+        judgement = self.partial.judgement.closed(self.partial.waiting)
+        applied = Applied(self.partial.end, judgement)
+        verdicts = judgement.verdicts
         self.partial = None
         self._take(applied, verdicts, floor)
         self._finish(applied, now)
@@ -232,7 +259,7 @@ class Watch:
 
     def miss(self, end: Ms, now: Ms, floor: Callable[[str], Ms]) -> Applied:
         """A window that was never answered: `no_data` for everyone (W6)."""
-        applied = Applied(end, Judgement())
+        applied = Applied(end, nothing(self.condition))
         applied.missed = True
         self._take(applied, self._complete(applied.judgement), floor)
         self._finish(applied, now)
@@ -254,18 +281,11 @@ class Watch:
         self.streaks.clear()
 
     def _complete(self, judgement: Judgement) -> dict[str, Verdict]:
-        """The judgement's verdicts, and one for every known subject it does not speak of. Where windows are
-        aligned, its sample may be late: a range as short as the window holds nothing then."""
-        verdicts = judgement.verdicts
-        self.problem = judgement.problem
-        silent: Verdict = "no_data" if judgement.problem is None else "unknown"
-        for known in (self.verdicts, self.streaks):
-            for subject in known:
-                if subject not in verdicts:
-                    verdicts[subject] = silent
-                    if self.grace and judgement.behind(subject):
-                        judgement.uncovered.add(subject)
-        return verdicts
+        """The judgement's verdicts, and one for every known subject it does not speak of."""
+        self.problem, self.lost = judgement.problem, judgement.lost
+        waiting = self.partial.waiting if self.partial is not None else ()
+        judgement.complete(chain(self.verdicts, self.streaks), waiting, aligned=self.grace > 0)
+        return judgement.verdicts
 
     def _take(
         self,
@@ -273,8 +293,9 @@ class Watch:
         verdicts: dict[str, Verdict],
         floor: Callable[[str], Ms],
     ) -> None:
-        streaks, policy = self.streaks, self.trigger.no_data
+        streaks, own = self.streaks, applied.judgement.no_data
         for subject, verdict in verdicts.items():
+            policy = own.get(subject, self.trigger.no_data)
             if verdict == "ok":
                 if subject in streaks:
                     del streaks[subject]
@@ -288,6 +309,9 @@ class Watch:
             elif subject in streaks:  # reset, ok
                 del streaks[subject]
                 applied.ended.append(subject)
+        if own or self.no_data:
+            self.no_data = {subject: how for subject, how in self.no_data.items() if subject not in verdicts}
+            self.no_data.update((subject, how) for subject, how in own.items() if subject in verdicts)
         applied.verdicts = verdicts
 
     def _grow(
@@ -349,9 +373,10 @@ class Watch:
             return
         if "no_data" not in applied.counts and "unknown" not in applied.counts:
             return
+        heard = applied.judgement.heard
         for subject, verdict in applied.verdicts.items():
             streak = self.streaks.get(subject)
-            if verdict != "no_data":
+            if verdict != "no_data" or heard(subject):
                 if streak is not None:
                     streak.gone = 0
                 continue
@@ -361,24 +386,18 @@ class Watch:
                     continue
                 del self.streaks[subject]
             del verdicts[subject]
+            self.no_data.pop(subject, None)
             applied.retired.append(subject)
 
-    def notice_gaps(self, newest_samples: Mapping[str, str]) -> None:
-        """Targets scraped less often than the interval leave windows without a sample (W14).
+    def notice_gaps(self, newest_samples: Iterable[Mapping[str, str] | None]) -> None:
+        """Targets scraped less often than the interval leave windows without a sample (W14)."""
+        for pilot, newest in zip(self.pilots, newest_samples, strict=True):
+            if newest is not None:
+                pilot.notice(newest, self.interval)
 
-        One subject is followed as the pilot: two gaps in a row are no missed scrape.
-        """
-        if self.pilot not in newest_samples:
-            self.pilot = next(iter(newest_samples), "")
-            self.newest_sample = 0
-            self.gaps = 0
-        text = newest_samples.get(self.pilot)
-        newest = float(text) if text is not None else 0.0
-        if newest > self.newest_sample:
-            if self.newest_sample:
-                gap = (newest - self.newest_sample) * 1000
-                self.gaps = self.gaps + 1 if gap > 1.1 * self.interval else 0
-            self.newest_sample = newest
+    @property
+    def gaps(self) -> int:
+        return max(pilot.gaps for pilot in self.pilots)
 
     # Looking
 
@@ -392,9 +411,13 @@ class Watch:
             return self.verdicts.get(subject, "no_data")
         return "unknown" if self.failed_at > at else None
 
-    def breaching(self, verdict: Verdict) -> bool:
-        """Whether such a window counts as a breach, by the trigger's `no_data` (W5)."""
-        return verdict == "breach" or (verdict in ("no_data", "unknown") and self.trigger.no_data == "breach")
+    def breaching(self, subject: str, verdict: Verdict) -> bool:
+        """Whether such a window counts as a breach of the subject, by its `no_data` (W5, W10)."""
+        if verdict not in ("no_data", "unknown"):
+            return verdict == "breach"
+        judged = verdict == self.verdicts.get(subject)
+        own = self.no_data.get(subject) if judged else unheard(self.condition).no_data
+        return (own or self.trigger.no_data) == "breach"
 
     def satisfied(self, subject: str) -> bool:
         """Whether the streak has as many breaches as the trigger wants (W4)."""
@@ -418,6 +441,8 @@ class Watch:
             return None
         if self.unreachable is not None:
             return "unreachable", self.unreachable[1]
+        if self.lost is not None:
+            return "unreachable", self.lost
         if self.problem is not None:
             return "unusable", self.problem
         return "absent", "no subject has had data"

@@ -13,7 +13,7 @@ from rollbackd.core.notation import quotient, span, visible
 from rollbackd.core.state import AUTOMATIC
 
 if TYPE_CHECKING:
-    from rollbackd.core.model import Config, Ms, Trigger
+    from rollbackd.core.model import Condition, Config, Ms, Trigger
     from rollbackd.core.state import Firing, Life
 
 
@@ -39,12 +39,31 @@ def reading(firing: Firing) -> str:
 
 
 def value(text: str) -> str:
-    """A reading for people: four digits, and a ratio as its quotient beside its parts."""
+    """A reading for people: four digits, and a ratio as its quotient beside its parts. Of a composed
+    condition each leaf's (W10)."""
+    return ", ".join(map(_value, text.split(", ")))
+
+
+def _value(text: str) -> str:
     number = quotient(text)
     if number is None:
         return visible(text, 80)
     parts = [f"{float(part):.4g}" for part in text.split("/")]
     return f"{number:.4g}" + (f" ({'/'.join(parts)})" if len(parts) > 1 else "")
+
+
+def asked(condition: Condition) -> str:
+    """What it asks: an expression, or `all(EXPRESSION > 0.01, …)`."""
+    if condition.how == "one":
+        return condition.expr
+    return f"{condition.how}({', '.join(map(_part, condition.parts))})"
+
+
+def _part(condition: Condition) -> str:
+    if condition.how != "one":
+        return asked(condition)
+    reading_of = condition.expr if condition.total is None else f"({condition.expr}) / ({condition.total})"
+    return f"{reading_of} {condition.limit}"
 
 
 def why_lowered(life: Life) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from rollbackd.core import wording
 from rollbackd.core.notation import about
 from rollbackd.core.sla import CONSEQUENCES
 from rollbackd.core.state import AUTOMATIC
@@ -119,7 +120,7 @@ def _trigger(life: Life) -> Iterator[str]:
     trigger = life.triggers.get(life.trigger)
     if trigger is not None:
         yield fact("Trigger", f"{code(trigger.name)} ({trigger.category}, {trigger.severity})")
-        yield fact("Expression", code(trigger.condition.expr))
+        yield fact("Expression", code(wording.asked(trigger.condition)))
         summary = trigger.annotations.get("summary")
         if summary:
             yield fact("Meaning", prose(summary))
@@ -175,7 +176,7 @@ def _windows(life: Life, firing: Firing) -> Iterator[str]:
     yield f"\nWindows of {title}{left}:\n"
     yield "| window's end | verdict | value | limit |"
     yield "|---|---|---|---|"
-    limit = str(trigger.condition.breach) if trigger is not None else firing.limit
+    limit = trigger.condition.limit if trigger is not None else firing.limit
     for seen in firing.windows[-MOST_WINDOWS:]:
         value = cell(_short(seen.value)) if seen.value is not None else UNKNOWN
         yield f"| {moment(seen.end)} | {plain(seen.verdict)} | {value} | {cell(limit)} |"

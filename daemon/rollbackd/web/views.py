@@ -54,7 +54,7 @@ def _trigger(state: State, trigger: Trigger, watch: Watch | None, disarmed: Mapp
         "interval_seconds": trigger.interval / 1000,
         "align_seconds": (watch.align if watch is not None else trigger.align) / 1000,
         "windows": trigger.windows,
-        "limit": str(trigger.condition.breach),
+        "limit": trigger.condition.limit,
         "armed": armed(state, trigger, verdicts, disarmed),
         "blind": blind(state, trigger.name),
         "subjects": _subjects(trigger, watch, disarmed),

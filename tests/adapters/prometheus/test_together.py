@@ -16,7 +16,7 @@ from rollbackd.config.families import AGGREGATIONS, FUNCTIONS, families
 from rollbackd.config.promql import analyse, coverage
 from rollbackd.core.effects import Ask
 from rollbackd.core.judging import window_queries
-from rollbackd.core.model import Condition, Family, Limit, Ms, Trigger
+from rollbackd.core.model import Condition, Family, Limit, Ms, Trigger, composed
 from rollbackd.core.signals import Series, Unreachable, Unusable, WindowsAnswered
 from rollbackd.world.prometheus import Together
 from rollbackd.world.prometheus.source import Source
@@ -72,7 +72,7 @@ def conditions(expr: str, per: tuple[str, ...]) -> list[Condition]:
 def family_of(found: list[Condition], per: tuple[str, ...]) -> tuple[Family, list[Trigger]]:
     triggers = [made.trigger(f"t{index}", condition=each, per=per) for index, each in enumerate(found)]
     (family,) = families(triggers)
-    assert len(family.members) == len(SERVICES)
+    assert len(family.members) == len(found)
     return family, triggers
 
 
@@ -218,6 +218,30 @@ async def test_unreachable_is_said_to_each_and_asked_in_smaller_parts() -> None:
         answered = await played.window()
         assert played.parts == [100, 100, 50]
         assert all(one.answers == (Series(({"": "1"},)),) for one in answered.values())
+
+
+async def test_where_one_query_of_a_window_fails_nobody_is_given_what_is_everyones() -> None:
+    """A composed condition would take the answered half for its own subjects' (W10)."""
+    found = [
+        composed(
+            "any",
+            [Condition(f'{metric}(x{{service="s{index}"}})', Limit(">", 1)) for metric in ("sum", "max")],
+        )
+        for index in range(3)
+    ]
+    family, triggers = family_of(found, ())
+
+    async def half(form: Form, writer: asyncio.StreamWriter) -> None:
+        if "max" in form["query"][0]:
+            writer.write(http(b"", 503))
+            await writer.drain()
+        else:
+            await well()(form, writer)
+
+    async with Evil(half) as evil, source_at(evil.url) as source:
+        answered = await Played(source, family, triggers).window()
+    assert len(answered) == 3
+    assert all(isinstance(one, Unreachable) for each in answered.values() for one in each.answers)
 
 
 async def test_where_nothing_is_there_nothing_is_learnt_from_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from rollbackd.config.models.base import Complaint, Defines, Model, Refers, Rule, needs, one_of
 from rollbackd.config.models.instance import Version
@@ -19,12 +19,13 @@ from rollbackd.config.models.types import (
     Text,
     Whole,
 )
+from rollbackd.config.yaml_source import Mapping
 from rollbackd.core.model import Action, Arm, Category, Limit, Ms, NoData, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rollbackd.config.yaml_source import Mapping
+    from rollbackd.config.yaml_source import Loc
 
 Expr = Annotated[str, Promql()]
 OWN_LABELS = frozenset(["alertname", "instance", "plan", "service", "trigger", "severity", "rung"])
@@ -35,6 +36,49 @@ def labels_are_free(mapping: Mapping) -> Iterator[Complaint]:
     for name in labels if isinstance(labels, dict) else ():
         if name in OWN_LABELS:
             yield Complaint(("labels", name), "is set by the daemon", "choose another name")
+
+
+MAX_LEVELS = 4
+MAX_LEAVES = 20
+
+
+def composed_or_not(mapping: Mapping) -> Iterator[Complaint]:
+    """Rule W10: what is asked stands in the parts, and so does the limit."""
+    how = next((key for key in ("all", "any") if key in mapping), None)
+    alone = how is not None and "expr" not in mapping and "ratio" not in mapping
+    for key in ("breach", "coverage"):
+        if alone and key in mapping:
+            yield Complaint((key,), f"cannot stand beside `{how}`", "write it in each part")
+
+
+def bounded(mapping: Mapping) -> Iterator[Complaint]:
+    for key in ("all", "any"):
+        if key in mapping:
+            if _levels(mapping) > MAX_LEVELS:
+                yield Complaint((key,), f"is nested deeper than {MAX_LEVELS} levels", "write it flatter")
+            leaves = _leaves(mapping)
+            if leaves > MAX_LEAVES:
+                yield Complaint((key,), f"has {leaves} conditions, more than {MAX_LEAVES}", "write fewer")
+
+
+def _inside(mapping: Mapping) -> list[Mapping]:
+    lists = [mapping[key] for key in ("all", "any") if isinstance(mapping.get(key), list)]
+    return [part for parts in lists for part in parts if isinstance(part, Mapping)]
+
+
+def _levels(mapping: Mapping) -> int:
+    return max((1 + _levels(part) for part in _inside(mapping)), default=0)
+
+
+def _leaves(mapping: Mapping) -> int:
+    inside = _inside(mapping)
+    return sum(map(_leaves, inside)) if inside else 1
+
+
+def no_data_of_a_leaf(mapping: Mapping) -> Iterator[Complaint]:
+    how = next((key for key in ("all", "any") if key in mapping), None)
+    if how is not None and "no_data" in mapping:
+        yield Complaint(("no_data",), f"cannot stand beside `{how}` here", "write it in its parts")
 
 
 def traffic_of_a_ratio(mapping: Mapping) -> Iterator[Complaint]:
@@ -63,14 +107,26 @@ class ConditionModel(Model):
     """What is asked each window, and when the answer is a breach."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        one_of("expr", "ratio"),
+        one_of("expr", "ratio", "all", "any"),
         needs("traffic", "expr", "ratio"),
         traffic_of_a_ratio,
+        composed_or_not,
+        bounded,
     )
 
-    expr: Annotated[Expr | None, Field(description="PromQL; or ratio")] = None
+    expr: Annotated[Expr | None, Field(description="PromQL; or ratio, all, any")] = None
     ratio: Annotated[RatioModel | None, Field(description="errors divided by total")] = None
-    breach: Annotated[Limit, Comparison(), Field(description='the comparison that is a breach: "> 0.01"')]
+    all_: Annotated[
+        Annotated[list[PartModel], Field(min_length=1)] | None,
+        Field(alias="all", description="conditions that breach together (W10)"),
+    ] = None
+    any_: Annotated[
+        Annotated[list[PartModel], Field(min_length=1)] | None,
+        Field(alias="any", description="conditions of which one breaches (W10)"),
+    ] = None
+    breach: Annotated[
+        Annotated[Limit, Comparison()] | None, Field(description='the comparison that is a breach: "> 0.01"')
+    ]
     traffic: Annotated[TrafficModel | None, Field(description="what must be there for a window to count")] = (
         None
     )
@@ -78,6 +134,38 @@ class ConditionModel(Model):
         Annotated[list[Expr], BeforeValidator(_listed), Field(max_length=20)] | None,
         Field(description="queries for the time of the newest sample; default: of each selector (W14)"),
     ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_composed_one_has_no_limit(cls, data: Any) -> Any:
+        composed = isinstance(data, dict) and ("all" in data or "any" in data)
+        return {"breach": None, **data} if composed else data
+
+    def parts(self) -> tuple[tuple[Loc, PartModel], ...]:
+        """Of a composed one, each with where it stands."""
+        found = (("all", self.all_), ("any", self.any_))
+        return tuple(((key, i), part) for key, parts in found for i, part in enumerate(parts or ()))
+
+    def leaves(self, loc: Loc = ()) -> Iterator[tuple[Loc, ConditionModel]]:
+        """What asks something, each with where it stands."""
+        if not self.parts():
+            yield loc, self
+        for place, part in self.parts():
+            yield from part.leaves((*loc, *place))
+
+
+class PartModel(ConditionModel):
+    """One of several conditions."""
+
+    rules = (*(rule for rule in ConditionModel.rules if rule is not bounded), no_data_of_a_leaf)
+
+    no_data: Annotated[
+        NoData | None, Field(description="what its own missing data means; default: it is missing (W10)")
+    ] = None
+
+
+for _model in (ConditionModel, PartModel):  # they name each other
+    _model.model_rebuild(force=True)
 
 
 class TriggerModel(ConditionModel):

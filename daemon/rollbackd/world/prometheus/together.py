@@ -75,10 +75,12 @@ class Together:
             return await _alone(source, asks)
         began = asyncio.get_running_loop().time()
         whole = await source.ask(_whole(family, asks, values))
-        if any(isinstance(answer, Unreachable) for answer in whole.answers):
+        lost = next((answer for answer in whole.answers if isinstance(answer, Unreachable)), None)
+        if lost is not None:  # the other answers are of everyone, and nobody's
             if whole.skew is not None:  # else Prometheus is not there at all
                 self._note(asks)
-            return [WindowsAnswered(ask.watch, ask.ends, whole.answers, whole.skew) for ask in asks]
+            none = (lost,) * len(whole.answers)
+            return [WindowsAnswered(ask.watch, ask.ends, none, whole.skew) for ask in asks]
         found = _apart(whole, asks[0].per)
         if found is None:
             self._note(asks)
