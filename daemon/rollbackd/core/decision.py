@@ -208,7 +208,7 @@ def _open(turn: Turn, plan: Plan, fired: list[tuple[Trigger, Firing]]) -> None:
             triggers={trigger.name: trigger for trigger, _ in fired},
             trigger=chosen.name,
             firings=tuple(found for _, found in fired),
-            reason="; ".join(wording.reading(found) for _, found in fired[:3]),
+            reason=wording.readings([found for _, found in fired]),
             rollout=rollout.id if rollout is not None else None,
             previous=change.previous if change is not None else None,
             next=change.next if change is not None else None,

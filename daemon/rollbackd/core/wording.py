@@ -13,6 +13,8 @@ from rollbackd.core.notation import quotient, span, visible
 from rollbackd.core.state import AUTOMATIC
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rollbackd.core.model import Condition, Config, Ms, Trigger
     from rollbackd.core.state import Firing, Life
 
@@ -35,7 +37,13 @@ def subjects(firings: tuple[Firing, ...], most: int = 5) -> str:
 
 
 def reading(firing: Firing) -> str:
-    return f"{firing.trigger}: {value(firing.value)} (limit {firing.limit}, {firing.streak} windows in a row)"
+    who = f"{firing.trigger}{named(firing.labels)}"
+    return f"{who}: {value(firing.value)} (limit {firing.limit}, {firing.streak} windows in a row)"
+
+
+def readings(firings: Sequence[Firing], most: int = 3) -> str:
+    more = len(firings) - most
+    return "; ".join(map(reading, firings[:most])) + (f"; and {more} more" if more > 0 else "")
 
 
 def value(text: str) -> str:
