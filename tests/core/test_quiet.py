@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.fakes import made
 from tests.fakes.made import INTERVAL, START
 
 from rollbackd.core import polling, quiet
-from rollbackd.core.model import OPERATORS, Condition, Limit
+from rollbackd.core.model import OPERATORS, Condition, Limit, composed
 from rollbackd.core.signals import QueryAnswer, Series, Unreachable, Unusable, WindowsAnswered
 from rollbackd.core.windows import Watch
 
@@ -24,6 +25,13 @@ CONDITIONS = {
     "traffic": Condition("x", Limit(">", 1), traffic="t", at_least=1, coverage=("newest",)),
     "ratio": Condition("x", Limit(">", 1), total="t", traffic="t", at_least=1, coverage=("newest",)),
 }
+CONDITIONS["composed"] = composed(
+    "all",
+    [
+        CONDITIONS["covered"],
+        composed("any", [CONDITIONS["ratio"], replace(CONDITIONS["plain"], no_data="breach")]),
+    ],
+)
 
 
 def watch(condition: Condition) -> Watch:
@@ -80,6 +88,19 @@ def among(window: Any, subjects: list[str]) -> Any:
     return (*({name: each for name, each in one.items() if name in known} for one in told), failed)
 
 
+def breaching(condition: Condition, limit: Limit) -> Condition:
+    parts = tuple(breaching(part, limit) for part in condition.parts)
+    return replace(condition, parts=parts, breach=limit)
+
+
+def answers_to(condition: Condition, row: list[Any], number: int) -> tuple[QueryAnswer, ...]:
+    """Each leaf has a window of its own."""
+    found = (
+        answers_of(leaf, row[(number + n) % len(row)], number) for n, leaf in enumerate(condition.leaves())
+    )
+    return tuple(answer for each in found for answer in each)
+
+
 def answers_of(condition: Condition, window: Any, number: int) -> tuple[QueryAnswer, ...]:
     values, traffic, times, failed = window
     queries = len(condition.coverage) + (1 if condition.traffic is None else 2)
@@ -97,12 +118,11 @@ def answers_of(condition: Condition, window: Any, number: int) -> tuple[QueryAns
     st.lists(windows, min_size=2, max_size=6),
 )
 def test_passed_over_or_judged_in_full(kind: str, operator: Any, subjects: list[str], row: list[Any]) -> None:
-    condition = CONDITIONS[kind]
-    values = {name: getattr(condition, name) for name in condition.__struct_fields__}
-    condition = Condition(**{**values, "breach": Limit(operator, 1.0)})
+    condition = breaching(CONDITIONS[kind], Limit(operator, 1.0))
     quick, full = watch(condition), watch(condition)
-    for number, window in enumerate(row, 1):
-        answers = answers_of(condition, among(window, subjects), number)
+    row = [among(window, subjects) for window in row]
+    for number in range(1, len(row) + 1):
+        answers = answers_to(condition, row, number)
         take(quick, answers, number, quietly=True)
         take(full, answers, number, quietly=False)
         assert state(quick) == state(full)
@@ -140,6 +160,19 @@ def test_all_well_is_passed_over_from_the_second_window_on(kind: str, subjects: 
     one = watch(CONDITIONS[kind])
     sunny = (*(dict.fromkeys(subjects, each) for each in ("0.5", "9", "inside")), "")
     found = [
-        take(one, answers_of(one.condition, sunny, number), number, quietly=True) for number in (1, 2, 3)
+        take(one, answers_to(one.condition, [sunny], number), number, quietly=True) for number in (1, 2, 3)
     ]
     assert found == [False, True, True]
+
+
+def test_what_was_wrong_with_a_part_is_over_where_the_next_window_is_passed_over() -> None:
+    """It decided nothing, so that the window before was well all the same (W10)."""
+    condition = composed("all", [CONDITIONS["plain"], CONDITIONS["plain"], CONDITIONS["plain"]])
+    quick, full = watch(condition), watch(condition)
+    well = Series(({"a": "0.5"},))
+    told: list[tuple[QueryAnswer, ...]] = [(well, Unreachable("refused"), Unusable("422")), (well,) * 3]
+    for number, answers in enumerate(told, 1):
+        passed = take(quick, answers, number, quietly=True)
+        take(full, answers, number, quietly=False)
+        assert state(quick) == state(full)
+    assert (passed, quick.lost, quick.problem) == (True, None, None)

@@ -38,6 +38,7 @@ def pass_over(watch: Watch, signal: WindowsAnswered, now: Ms) -> bool:
         return False
     watch.inflight.clear()
     watch.notice_gaps([_newest(leaf, found) for leaf, found in by_leaf(watch.condition, series)])
+    watch.problem = watch.lost = None
     watch.usable_at = watch.judged_at = now
     watch.judged = end
     watch.late = 0
