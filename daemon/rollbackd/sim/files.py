@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from rollbackd.config import load
 from rollbackd.sim.chance import Chance
-from rollbackd.sim.happenings import Files, Reloads
+from rollbackd.sim.happenings import Files, Reloads, part_of
 
 if TYPE_CHECKING:
     from rollbackd.core.model import Config
@@ -217,23 +217,41 @@ def _trigger(chance: Chance, name: str, plans: list[str]) -> dict[str, Any]:
     if yes(35, "per"):
         trigger["per"] = ["cohort"]
         by = "by (cohort) "
-    if yes(40, "ratio"):
-        trigger["ratio"] = {
-            "errors": f'sum {by}(errors{{of="{name}"}})',
-            "total": f'sum {by}(total{{of="{name}"}})',
-            "min_total": 5,
-        }
-        trigger["breach"] = "> 0.1"
+    if yes(25, "composed"):
+        trigger |= _composed(chance, name, by)
     else:
-        trigger["expr"] = f'max {by}(value{{of="{name}"}})'
-        trigger["breach"] = "> 1"
-        if yes(30, "traffic"):
-            trigger["traffic"] = {"expr": f'sum {by}(total{{of="{name}"}})', "at_least": 5}
+        trigger |= _leaf(chance, name, by)
     if yes(20, "recovered"):
         trigger["recovered"] = {"expr": f'max {by}(calm{{of="{name}"}})', "breach": "> 1"}
+        if yes(30, "recovered in parts"):
+            also = _leaf(chance, part_of(name, 1), by)
+            trigger["recovered"] = {"any": [trigger["recovered"], also]}
     if yes(10, "notify"):
         trigger["action"] = chance.pick(["notify", "shadow"], name, "action")
     return trigger
+
+
+def _leaf(chance: Chance, name: str, by: str) -> dict[str, Any]:
+    """What asks something: of a trigger, or of a part of one."""
+    total = f'sum {by}(total{{of="{name}"}})'
+    if chance.yes(40, name, "ratio"):
+        ratio = {"errors": f'sum {by}(errors{{of="{name}"}})', "total": total, "min_total": 5}
+        return {"ratio": ratio, "breach": "> 0.1"}
+    leaf: dict[str, Any] = {"expr": f'max {by}(value{{of="{name}"}})', "breach": "> 1"}
+    if chance.yes(30, name, "traffic"):
+        leaf["traffic"] = {"expr": total, "at_least": 5}
+    return leaf
+
+
+def _composed(chance: Chance, name: str, by: str) -> dict[str, Any]:
+    leaves = [_leaf(chance, part_of(name, n), by) for n in range(chance.between(2, 4, name, "parts"))]
+    for n, leaf in enumerate(leaves):
+        if chance.yes(35, name, n, "own no_data"):
+            leaf["no_data"] = chance.pick(["keep", "reset", "breach", "ok"], name, n, "own")
+    how = chance.pick(["all", "any"], name, "how")
+    if len(leaves) > 2 and chance.yes(60, name, "nested"):
+        return {how: [leaves[0], {"any" if how == "all" else "all": leaves[1:]}]}
+    return {how: leaves}
 
 
 def _edit(files: Files, edition: int) -> None:
@@ -244,6 +262,8 @@ def _edit(files: Files, edition: int) -> None:
         case 1:
             first["windows"] += 1
         case 2:
+            while "breach" not in first:
+                first = (first.get("all") or first["any"])[0]
             first["breach"] = "> 7" if "expr" in first else "> 0.7"
         case 3:
             files["rollbackd.yml"]["max_action"] = "ask"

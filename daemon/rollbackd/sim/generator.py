@@ -22,6 +22,7 @@ from rollbackd.sim.happenings import (
     StepGoes,
     Trouble,
     When,
+    part_of,
 )
 
 if TYPE_CHECKING:
@@ -71,6 +72,12 @@ MEDDLING = (
     *("pause", "pause", "unpause", "rearm", "start", "begin_rollout", "finish_rollout"),
 )
 
+PARTLY: tuple[Ailment, ...] = (
+    *("nan", "infinite", "absent", "low_traffic", "unscraped"),
+    *("well", "lost", "lost", "refused"),
+)
+"""What one part of a condition may come to, while the others go on."""
+
 STUBBORN: tuple[Goes, ...] = (
     "lost",
     "lost",
@@ -96,6 +103,9 @@ def draw(seed: int) -> Scenario:
         recipe = chance.pick(RECIPES, "recipe", number)
         happenings += recipe(Chance("recipe", seed, number), config, until)
     happenings += _people(chance, config)
+    for trigger in config.triggers:
+        if trigger.condition.how != "one" and chance.yes(70, "parts", trigger.name):
+            happenings += _parts_go_their_own_way(Chance("parts", seed, trigger.name), trigger, until)
     steps = tuple(_always(chance)) or tuple(
         StepGoes("*", chance.between(1, 8, "step", number), chance.pick(_GOES, "goes", number))
         for number in range(chance.pick((0, 1, 1, 2, 3, 5), "bad steps"))
@@ -144,6 +154,21 @@ def _ails(
     lasts = chance.pick((span, span + trigger.interval, 2 * span, 10 * span, 10 * span), key, "lasts")
     subject = chance.pick((-1, -1, 0, 1), key, "subject")
     return Ails(when, trigger.name, how, lasts, subject, heals and chance.yes(85, key, "heals"))
+
+
+def _parts_go_their_own_way(chance: Chance, trigger: Trigger, until: Ms) -> Iterator[Happening]:
+    """Parts of its condition are well while others breach, or go missing, each in a way of its own (W10)."""
+    parts = sum(1 for _ in trigger.condition.leaves())
+    for number in range(chance.between(2, 7, "spells")):
+        own = Chance("part", chance.below(1 << 30, number))
+        part = part_of(trigger.name, own.below(parts, "part"))
+        at = When(at=own.between(40 * SECOND, until - MINUTE, "at"))
+        if own.yes(40, "early"):
+            at = When(at=own.between(40, 160, "early at") * SECOND)
+        lasts = own.pick((1, 2, 4, 20, 40), "lasts") * trigger.interval + own.between(0, 9, "off") * SECOND
+        how = own.pick((*PARTLY, *PARTLY, "breach", "breach", "well"), "how")
+        subject = -1 if how in ("lost", "refused") else own.pick((-1, -1, 0, 1), "subject")
+        yield Ails(at, part, how, lasts, subject, heals=own.yes(70, "heals"))
 
 
 def _people(chance: Chance, config: Config) -> Iterator[Happening]:

@@ -57,7 +57,17 @@ UNREACHABLE: dict[Trouble, int] = {
 
 UNUSABLE: dict[Trouble, int] = {"error_422": 19, "no_json": 21, "two_series": 24, "warnings": 27}
 
-Ailment = Literal["breach", "nan", "infinite", "absent", "low_traffic", "unscraped"]
+Ailment = Literal[
+    "breach",
+    "nan",
+    "infinite",
+    "absent",
+    "low_traffic",
+    "unscraped",
+    "well",  # of a part of a condition, while its trigger is not (W10)
+    "lost",  # its queries alone are not answered
+    "refused",  # or cannot be
+]
 
 
 Files: TypeAlias = dict[str, dict[str, Any]]
@@ -80,8 +90,8 @@ class _Happening(Struct, frozen=True, omit_defaults=True, tag=str.lower):
 
 
 class Ails(_Happening, frozen=True):
-    """The service is unwell, as one trigger sees it; `lasts` at most: a rollback that ran heals it,
-    where `heals`. `subject`: which of its cohorts (-1: all)."""
+    """The service is unwell, as one trigger sees it, or one part of its condition (`part_of`); `lasts` at
+    most: a rollback that ran heals it, where `heals`. `subject`: which of its cohorts (-1: all)."""
 
     trigger: str
     how: Ailment
@@ -136,6 +146,11 @@ Goes = Literal[
     "leaves_a_child",
     "done_then_lost",  # it did its work, and nobody knows
 ]
+
+
+def part_of(trigger: str, part: int) -> str:
+    """What a part of a trigger's condition reads: the first the trigger's own, the others also theirs."""
+    return f"{trigger}x{part}" if part else trigger
 
 
 class StepGoes(Struct, frozen=True, omit_defaults=True):

@@ -85,10 +85,13 @@ class Prometheus:
             return 0.0
         return float(self._service.well(found[2], now))
 
-    def _series(self, query: WindowQuery, ask: Ask, now: Ms) -> s.Series:
+    def _series(self, query: WindowQuery, ask: Ask, now: Ms) -> s.QueryAnswer:
         found = _METRIC.search(query.expr)
         if found is None:
             raise ValueError(f"nothing is known of {query.expr}")
+        failed = self._service.asked(found[2], now)
+        if failed is not None:
+            return s.Unreachable(failed) if failed == "lost" else s.Unusable(failed)
         subjects = COHORTS if ask.per else ("",)
         windows = []
         for end in ask.ends:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rollbackd.core.model import Config, Ms
     from rollbackd.sim.happenings import Ailment, Ails
 
@@ -39,17 +41,28 @@ class Service:
         self._spells.setdefault(ails.trigger, []).append(_Spell(ails, now))
 
     def how(self, trigger: str, subject: int, at: Ms) -> Ailment | None:
-        """What was wrong then, the latest trouble first; None: nothing."""
-        for spell in reversed(self._spells.get(trigger, ())):
-            if spell.begin <= at < spell.end and spell.ails.subject in (-1, subject):
-                return spell.ails.how
+        """What was wrong then, the latest trouble first, a part's own before its trigger's; None: nothing."""
+        for how in self._spells_at(trigger, subject, at):
+            if how not in ("lost", "refused"):
+                return None if how == "well" else how
         return None
+
+    def asked(self, trigger: str, at: Ms) -> Ailment | None:
+        """How its queries fail then; None: they do not."""
+        return next((how for how in self._spells_at(trigger, -1, at) if how in ("lost", "refused")), None)
+
+    def _spells_at(self, trigger: str, subject: int, at: Ms) -> Iterator[Ailment]:
+        for name in dict.fromkeys((trigger, _whole(trigger))):
+            for spell in reversed(self._spells.get(name, ())):
+                if spell.begin <= at < spell.end and spell.ails.subject in (-1, subject):
+                    yield spell.ails.how
 
     def well(self, plan: str, at: Ms) -> bool:
         return not any(
-            self._plans.get(trigger) == plan and spell.begin <= at < spell.end
+            self._plans.get(_whole(trigger)) == plan and spell.begin <= at < spell.end
             for trigger, spells in self._spells.items()
             for spell in spells
+            if spell.ails.how not in ("well", "lost", "refused")
         )
 
     def step_done(self, life: str, step: str, now: Ms) -> None:
@@ -64,7 +77,7 @@ class Service:
 
     def over(self, plan: str, now: Ms) -> None:
         for trigger, spells in self._spells.items():
-            if self._plans.get(trigger) == plan:
+            if self._plans.get(_whole(trigger)) == plan:
                 for spell in spells:
                     if spell.ails.heals and spell.begin <= now:
                         spell.end = min(spell.end, now)
@@ -73,3 +86,8 @@ class Service:
         """The faults are over: nothing new goes wrong. What is wrong by then ends by itself."""
         for spells in self._spells.values():
             spells[:] = [spell for spell in spells if spell.begin <= now]
+
+
+def _whole(part: str) -> str:
+    """The trigger that has this part."""
+    return part.partition("x")[0]

@@ -183,7 +183,7 @@ class Arming(Noun):
         watch = self.windows.watch(trigger) if trigger is not None else None
         if entry.cause == "fired" or watch is None:
             return False
-        return any(r.verdict == "ok" for end in watch.windows for r in watch.readings(end, key[1]))
+        return any(r.verdict == "ok" for end in watch.windows for r in watch.possible(end, key[1]))
 
     def _relapsed(self, document: Doc) -> None:
         key = document["trigger"], document["subject"]

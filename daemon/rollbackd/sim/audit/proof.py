@@ -178,7 +178,7 @@ class Proof(Noun):
         if end - wanted * watch.interval < floor:
             return False
         ends = range(end - (wanted - 1) * watch.interval, end + 1, watch.interval)
-        return all(any(r.verdict == "ok" for r in watch.readings(e, subject)) for e in ends)
+        return all(any(r.verdict == "ok" for r in watch.possible(e, subject)) for e in ends)
 
     def _substituted(self, life: Life, watch: Watch, subject: str, floor: Ms) -> bool:
         """A subject that is gone or without traffic: then a declared query must hold."""

@@ -1,9 +1,12 @@
-"""What an answer of Prometheus means for one subject: an own reading of W2, W3 and W14."""
+"""What an answer of Prometheus means for one subject: an own reading of W2, W3, W10 and W14."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 class Reading(NamedTuple):
     verdict: str  # "" where nothing was heard, or its samples are still to come
     value: str | None = None
+    counts: str = ""  # of a missing verdict: what its parts' own `no_data` make of it (W10)
 
 
 UNHEARD = Reading("")
@@ -61,6 +65,10 @@ class Window:
                 self.traffic = series
             else:
                 self.coverage.append(series)
+
+    def possible(self, subject: str) -> list[Reading]:
+        """What may come of it: what it says, and what it is once it is too late to say more."""
+        return [self.read(subject)]
 
     def subjects(self) -> Iterator[str]:
         yield from self.values
@@ -120,3 +128,104 @@ class Window:
 def _failure(answers: tuple[Answer, ...]) -> str:
     failures = {answer.failure for answer in answers}
     return "unreachable" if "unreachable" in failures else "unusable" if "unusable" in failures else ""
+
+
+class Whole:
+    """One window of a composed condition, as one `Told` gave it (W10); else as `Window`."""
+
+    __slots__ = ("begin", "condition", "later", "parts", "steady")
+
+    def __init__(self, told: Told, index: int, condition: Doc, begin: Ms) -> None:
+        self.steady = told.steady
+        self.condition = condition
+        self.begin = begin
+        self.later: list[Whole] = []
+        self.parts = [
+            Window(replace(told, answers=answers), index, leaf, begin)
+            for leaf, answers in apart(condition, told.answers)
+        ]
+
+    @property
+    def failure(self) -> str:
+        failures = {part.failure for part in self.parts}
+        return failures.pop() if len(failures) == 1 else ""
+
+    @property
+    def values(self) -> dict[str, None]:
+        return dict.fromkeys(self.subjects())
+
+    def subjects(self) -> Iterator[str]:
+        yield from dict.fromkeys(subject for part in self.parts for subject in part.subjects())
+
+    def read(self, subject: str) -> Reading:
+        readings = (moment.read_once(subject) for moment in (self, *self.later))
+        return next((reading for reading in readings if reading.verdict), UNHEARD)
+
+    def read_once(self, subject: str) -> Reading:
+        return weigh(self.condition, [part.read_once(subject) for part in self.parts])
+
+    def possible(self, subject: str) -> list[Reading]:
+        found = [self.read(subject)]
+        for moment in (self, *self.later) if not found[0].verdict else ():
+            parts = [part.read_once(subject) for part in moment.parts]
+            found.append(weigh(self.condition, [each if each.verdict else NO_DATA for each in parts]))
+        return found
+
+
+def window_of(told: Told, index: int, condition: Doc, begin: Ms) -> Window | Whole:
+    return (Whole if condition.get("parts") else Window)(told, index, condition, begin)
+
+
+def leaves(condition: Doc) -> list[Doc]:
+    parts = condition.get("parts")
+    return [leaf for part in parts for leaf in leaves(part)] if parts else [condition]
+
+
+def apart(condition: Doc, answers: tuple[Answer, ...]) -> Iterator[tuple[Doc, tuple[Answer, ...]]]:
+    """The leaves, each with its answers: a value comes first of each."""
+    begins = [place for place, answer in enumerate(answers) if answer.role == "value"]
+    for leaf, (begin, end) in zip(leaves(condition), pairwise([*begins, len(answers)]), strict=True):
+        yield leaf, answers[begin:end]
+
+
+def unreachable(condition: Doc, answers: tuple[Answer, ...]) -> bool:
+    """Whether no part of it was answered."""
+    return all(_failure(own) == "unreachable" for _, own in apart(condition, answers))
+
+
+def unheard(condition: Doc) -> Reading:
+    """Of a window of which nothing is told."""
+    return weigh(condition, [NO_DATA] * len(leaves(condition)))
+
+
+def weigh(condition: Doc, said: list[Reading]) -> Reading:
+    """Breach weighs 1, ok 0, what is missing a half: `all` weighs as its lightest part, `any` as its
+    heaviest, and at a half those are to blame that weigh as much."""
+    weight, blamed = _weigh(condition, iter(said))
+    told = [reading.verdict for reading in said]
+    if weight == 0.5:
+        verdicts = {verdict for verdict, _ in blamed}
+        if "" in verdicts:
+            return UNHEARD
+        resets = any(own == "reset" and verdict != "low_traffic" for verdict, own in blamed)
+        verdict = next(each for each in ("unknown", "no_data", "low_traffic") if each in verdicts)
+        return Reading(verdict, counts="reset" if resets else "")
+    decided = "breach" if weight else "ok"
+    if "breach" not in told and "ok" not in told:
+        return Reading("unknown" if "unknown" in told else "no_data", counts=decided)
+    shown = [reading.value or "-" if reading.verdict in ("breach", "ok") else "-" for reading in said]
+    return Reading(decided, ", ".join(shown))
+
+
+def _weigh(condition: Doc, said: Iterator[Reading]) -> tuple[float, list[tuple[str, str]]]:
+    parts = condition.get("parts")
+    if parts:
+        found = [_weigh(part, said) for part in parts]
+        weight = (min if condition["how"] == "all" else max)(each for each, _ in found)
+        return weight, [one for each, blamed in found if each == weight for one in blamed]
+    verdict, own = next(said).verdict, condition.get("no_data") or ""
+    if verdict in ("no_data", "unknown") and own in ("breach", "ok"):
+        verdict = own
+    if verdict in ("breach", "ok"):
+        return float(verdict == "breach"), []
+    return 0.5, [(verdict, own)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.sim.audit.book import Noun
+from rollbackd.sim.audit.reading import unreachable
 from rollbackd.sim.tape import Booted, Died, Started, Told
 
 if TYPE_CHECKING:
@@ -105,15 +106,15 @@ class Watching(Noun):
             dues.owe(("ask", watch), record.steady + WINDOWS_APART * definition[0]["interval"], "W6")
 
     def _told(self, told: Told) -> None:
-        dues, unreachable = self.book.dues, any(a.failure == "unreachable" for a in told.answers)
+        dues, definition = self.book.dues, self.book.definitions.get(told.watch)
+        silent = definition is None or unreachable(definition[1], told.answers)
         newest = len(told.ends) == 1 and told.ends[0] == self._newest.get(told.watch)
-        if unreachable and newest and dues.owes(("ask", told.watch)):
+        if silent and newest and dues.owes(("ask", told.watch)):
             dues.owe(("reask", told.watch), told.steady + LONGEST_RETRY, "W2")
         if not self.book.started or self.book.frozen:
             return
-        self._source(told.steady, unreachable=unreachable)
-        definition = self.book.definitions.get(told.watch)
-        if definition is not None and watch_of(definition[0]) == told.watch and not unreachable:
+        self._source(told.steady, unreachable=silent)
+        if definition is not None and watch_of(definition[0]) == told.watch and not silent:
             self._see(told, definition[0])
 
     # Blind
@@ -149,6 +150,11 @@ class Watching(Noun):
             book.dues.settle(("blind", matter))
             if known is not None and known["cause"] != "sparse" and told.ends[-1] >= watch.newest:
                 book.dues.owe(("sees", matter), told.steady, "W5")
+            return
+        late = (reading for subject in window.subjects() for reading in window.possible(subject))
+        if any(reading.verdict in USABLE for reading in late):  # once what it waits for is given up (W10)
+            self._usable[name] = self._saw[name] = told.steady
+            book.dues.settle(("blind", matter))
             return
         book.dues.settle(("sees", matter))
         longest = max(ABSENT, trigger["windows"] * trigger["interval"]) + 3 * trigger["interval"]

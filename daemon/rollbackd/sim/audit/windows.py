@@ -7,13 +7,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rollbackd.sim.audit.book import AUTOMATIC, BAD_ENDS, Noun
-from rollbackd.sim.audit.reading import NO_DATA, UNHEARD, Reading, Window
+from rollbackd.sim.audit.reading import UNHEARD, Reading, leaves, unheard, unreachable, window_of
 from rollbackd.sim.tape import Booted, Died, Started, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rollbackd.sim.audit.book import Book, Doc, Life, Subject
+    from rollbackd.sim.audit.reading import Whole, Window
     from rollbackd.sim.tape import Ms
 
 REMEMBERED = 160
@@ -44,7 +45,7 @@ class Watch:
     def __init__(self, trigger: Doc) -> None:
         self.trigger = trigger
         self.interval: Ms = trigger["interval"]
-        self.windows: dict[Ms, list[Window]] = {}
+        self.windows: dict[Ms, list[Window | Whole]] = {}
         self.newest: Ms = 0
         self.newest_asked: Ms = 0
         self.missing: set[Ms] = set()  # older windows that are being asked
@@ -56,10 +57,11 @@ class Watch:
         windows, ends = self.windows, self.ends(told.ends, told.interval)
         for index, end in enumerate(ends):
             begin = end - self.interval + grace(end)
-            windows.setdefault(end, []).append(Window(told, index, condition, begin))
+            windows.setdefault(end, []).append(window_of(told, index, condition, begin))
         if len(ends) < len(told.ends):
             whole = windows[ends[0]][-1]
-            whole.later = [Window(told, n, condition, whole.begin) for n in range(1, len(told.ends))]
+            later = [window_of(told, n, condition, whole.begin) for n in range(1, len(told.ends))]
+            whole.later = later  # type: ignore[assignment]  # of its own kind
         self.newest = max(self.newest, ends[-1])
         self.missing.discard(told.ends[0])
         self.steady = told.steady
@@ -72,6 +74,10 @@ class Watch:
 
     def readings(self, end: Ms, subject: str) -> list[Reading]:
         return [window.read(subject) for window in self.windows.get(end, ())]
+
+    def possible(self, end: Ms, subject: str) -> list[Reading]:
+        """What that window may have been judged to be."""
+        return [reading for window in self.windows.get(end, ()) for reading in window.possible(subject)]
 
     def read(self, end: Ms, subject: str) -> Reading:
         """What is known of that window: `UNHEARD` where it was not told, or told in two ways."""
@@ -97,7 +103,8 @@ class Watch:
 
     def since(self, steady: Ms, subject: str) -> list[Reading]:
         """The windows told at that moment or later."""
-        return [w.read(subject) for told in self.windows.values() for w in told if w.steady >= steady]
+        since = [window for told in self.windows.values() for window in told if window.steady >= steady]
+        return [reading for window in since for reading in window.possible(subject)]
 
 
 class Windows(Noun):
@@ -261,7 +268,7 @@ class Windows(Noun):
             watch.newest = 0
         watch.take(told, definition[1], partial(self._grace, watch))
         if watch.ends(told.ends, told.interval)[-1] == watch.newest_asked:
-            watch.silent = any(answer.failure == "unreachable" for answer in told.answers)
+            watch.silent = unreachable(definition[1], told.answers)
         if definition[1] is definition[0]["condition"] and book.alive:
             self._look(watch, told)
 
@@ -417,7 +424,7 @@ class Windows(Noun):
         book.demand("D10", life.waits() or life.wait == "refused", life.id, "does not wait, and", key, "left")
         book.demand("D10", key in life.firings and key not in life.left, key, "was not there to leave")
         watch = self.watch(life.triggers[key[0]])
-        said = [] if watch is None else watch.readings(document["end"], key[1])
+        said = [] if watch is None else watch.possible(document["end"], key[1])
         book.demand("D7", any(r.verdict == "ok" for r in said), key, "left without an ok at", document["end"])
         book.demand("D7", document["end"] > life.firings[key]["end"], key, "left by an older window")
 
@@ -463,7 +470,7 @@ class Windows(Noun):
                 continue
             stood = watch.read(end, subject).verdict == "breach"
             well = any(
-                r.verdict == "ok" for e in watch.windows if e > end for r in watch.readings(e, subject)
+                r.verdict == "ok" for e in watch.windows if e > end for r in watch.possible(e, subject)
             )
             book.demand("W9", not stood or well, trigger["name"], subject, "fired, and stood at", end)
 
@@ -498,32 +505,45 @@ class Windows(Noun):
             gap == interval or (trigger.get("initial_delay") and gap % interval == 0) for gap in apart
         )
         book.demand("W1", spaced, who, "rests on windows that do not follow each other:", ends)
-        counting = {"breach"}
-        if trigger.get("no_data", "keep") == "breach":
-            counting |= {"no_data", "unknown"}
-        counted = [seen["end"] for seen in windows if seen["verdict"] in counting]
+        judged = [self._counts(found["subject"], trigger, seen) for seen in windows]
+        sure = [seen["end"] for seen, how in zip(windows, judged, strict=True) if how == {True}]
+        counted = [seen["end"] for seen, how in zip(windows, judged, strict=True) if True in how]
         if len(windows) < EVIDENCE:
-            book.demand("W4", len(counted) == found["streak"], who, "counts", found["streak"], "of", windows)
+            holds = len(sure) <= found["streak"] <= len(counted)
+            book.demand("W4", holds, who, "counts", found["streak"], "of", windows)
             first = bool(counted) and found["began"] == ends[0] - interval == counted[0] - interval
             book.demand("W4", first, who, "did not begin with a breach at", found["began"])
             book.demand("W5", len(windows) - len(counted) <= trigger["windows"], who, "kept too many windows")
         if not began:
             book.demand("W4", found["streak"] >= trigger["windows"], who, "fired after", found["streak"])
-        book.demand("I8", bool(counted) and counted[-1] == found["end"], who, "does not end with a breach")
+        last = found["end"] in counted and max(sure, default=0) <= found["end"]
+        book.demand("I8", last, who, "does not end with a breach")
         for seen in windows:
             self._agrees(who, found["subject"], trigger, seen)
+
+    def _counts(self, subject: str, trigger: Doc, seen: Doc) -> set[bool]:
+        """Whether that window may count as a breach, by its verdict, or by what `no_data` makes of it."""
+        if seen["verdict"] not in ("no_data", "unknown"):
+            return {seen["verdict"] == "breach"}
+        watch = self.watch(trigger)
+        said = [] if watch is None else watch.possible(seen["end"], subject)
+        hows = {reading.counts for reading in said if reading.verdict == seen["verdict"]}
+        if not all(reading.verdict for reading in said) or not hows:
+            hows.add(unheard(trigger["condition"]).counts)
+        return {(how or trigger.get("no_data", "keep")) == "breach" for how in hows}
 
     def _agrees(self, who: str, subject: str, trigger: Doc, seen: Doc) -> None:
         """The evidence says what Prometheus said."""
         watch = self.watch(trigger)
-        said = [] if watch is None else watch.readings(seen["end"], subject)
+        said = [] if watch is None else watch.possible(seen["end"], subject)
         verdict = seen["verdict"]
-        if verdict == "no_data" and (not said or NO_DATA in said):
+        told = [] if watch is None else watch.readings(seen["end"], subject)
+        if verdict == "no_data" and (not said or any(reading.verdict == "no_data" for reading in told)):
             return
-        if verdict == "no_data" and UNHEARD in said:
-            passed = watch is not None and self._passed_over(watch, seen["end"], said)
+        if verdict == "no_data" and UNHEARD in told:
+            passed = watch is not None and self._passed_over(watch, seen["end"], told)
             self.book.demand(
-                "W14", not passed, who, "has no data at", seen["end"], "but a late sample:", said
+                "W14", not passed, who, "has no data at", seen["end"], "but a late sample:", told
             )
             return
         if verdict != "breach":
@@ -550,26 +570,26 @@ class Windows(Noun):
         said = watch.since(steady, subject)
         if any(reading.verdict == "breach" for reading in said):
             return True
-        return trigger.get("no_data", "keep") == "breach" and any(r.verdict != "ok" for r in said)
+        return _may_be_missed(trigger) and any(r.verdict != "ok" for r in said)
 
     def breaches_since(self, trigger: Doc, subject: str) -> int:
         """How many windows that count may be breaches."""
         watch = self.watch(trigger)
         if watch is None:
             return 0
-        bad = {"breach", "no_data", "unknown", ""} if trigger.get("no_data") == "breach" else {"breach"}
+        bad = {"breach", "no_data", "unknown", ""} if _may_be_missed(trigger) else {"breach"}
         floor = self.book.floor(trigger, subject) - JITTER - self.book.skew_slack + watch.interval
         ends = [end for end in watch.windows if end >= floor]
-        return sum(any(r.verdict in bad for r in watch.readings(end, subject)) for end in ends)
+        return sum(any(r.verdict in bad for r in watch.possible(end, subject)) for end in ends)
 
     def last_breach(self, trigger: Doc, subject: str) -> Ms:
         """The end of the newest window that may count as a breach."""
         watch = self.watch(trigger)
         if watch is None:
             return 0
-        bad = {"breach", "no_data", "unknown", ""} if trigger.get("no_data") == "breach" else {"breach"}
+        bad = {"breach", "no_data", "unknown", ""} if _may_be_missed(trigger) else {"breach"}
         for end in sorted(watch.windows, reverse=True):
-            if any(reading.verdict in bad for reading in watch.readings(end, subject)):
+            if any(reading.verdict in bad for reading in watch.possible(end, subject)):
                 return end
         return 0
 
@@ -582,3 +602,9 @@ class Windows(Noun):
         """Whether every answer about its subjects was there long before, so that it was judged."""
         watches = [self.watch(life.triggers[key[0]]) for key in life.present()]
         return all(watch is not None and at - watch.steady > QUEUED for watch in watches)
+
+
+def _may_be_missed(trigger: Doc) -> bool:
+    """Whether a window without data may count as a breach (W5, W10)."""
+    own = (leaf.get("no_data") for leaf in leaves(trigger["condition"]))
+    return trigger.get("no_data", "keep") == "breach" or "breach" in own
