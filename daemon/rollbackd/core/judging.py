@@ -194,7 +194,7 @@ def nothing(condition: Condition) -> Judgement:
 
 def _heard(leaf: Judgement | Unreachable, subject: str) -> Heard:
     if isinstance(leaf, Unreachable):
-        return Heard("unknown", waits=True)
+        return Heard("no_data", waits=True)
     return Heard(leaf.verdicts.get(subject, "no_data"), subject in leaf.uncovered)
 
 
