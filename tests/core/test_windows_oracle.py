@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as with_fields
 from tests.core import oracle
 from tests.core.oracle import Rules, Window
 from tests.core.tapes import Judged, Run, Tape, play, windows_trigger
+
+from rollbackd.core.model import composed
 
 GLYPHS = "BBBBBB..__NLPpVM"
 REACH = "........??~!"
@@ -43,6 +47,9 @@ def tapes(draw: st.DrawFn) -> tuple[Tape, Rules, set[int]]:
         draw(st.sampled_from([0, 2_000])),
         per,
     )
+    how: Any = draw(st.sampled_from(["one", "one", "all", "any"]))
+    if how != "one":  # of one part, which is the same (W10)
+        trigger = with_fields(trigger, condition=composed(how, [trigger.condition]))
     if "~" in reach:  # a late answer with late samples is past W14's time
         made = [_in_time(window) if at == "~" else window for window, at in zip(made, reach, strict=True)]
     backfills = draw(st.lists(st.booleans(), min_size=1, max_size=6))

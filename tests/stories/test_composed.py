@@ -14,6 +14,7 @@ from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.model import Condition, Limit, NoData, composed
 from rollbackd.core.state import Firing
+from rollbackd.report import markdown
 
 A, B = Condition("a", Limit(">", 1.0)), Condition("b", Limit(">", 1.0))
 RATIO = Condition("errors", Limit(">", 0.01), total="total", traffic="total", at_least=5.0)
@@ -163,6 +164,10 @@ def test_what_people_and_scripts_are_told() -> None:
     one.say(s.Approve("api-1"))
     one.run(span=5_000)
     env = one.world.orders[0][1].env
+    text = markdown(one.life("api-1"), list(one.journal.replay()))
+    assert "`all((errors) / (total) > 0.01, any(a > 1, b > 1))`" in text
+    assert "`errors` = `1/40, -, 7` (limit `all(> 0.01, any(> 1, > 1))`)" in text
+    assert "| breach | `1/40, -, 7` | `all(> 0.01, any(> 1, > 1))` |" in text
     assert (env["ROLLBACK_VALUE"], env["ROLLBACK_THRESHOLD"]) == ("0.025, -, 7", "all(> 0.01, any(> 1, > 1))")
 
 
