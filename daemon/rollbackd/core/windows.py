@@ -295,16 +295,15 @@ class Watch:
     ) -> None:
         streaks, own = self.streaks, applied.judgement.no_data
         for subject, verdict in verdicts.items():
-            policy = own.get(subject, self.trigger.no_data)
             if verdict == "ok":
                 if subject in streaks:
                     del streaks[subject]
                     applied.ended.append(subject)
             elif verdict == "breach":
                 self._grow(applied, subject, verdict, applied.judgement.value(subject), floor)
-            elif verdict == "low_traffic" or policy == "keep":
+            elif verdict == "low_traffic" or (how := own.get(subject, self.trigger.no_data)) == "keep":
                 self._keep(applied, subject, verdict)
-            elif policy == "breach":
+            elif how == "breach":
                 self._grow(applied, subject, verdict, None, floor)
             elif subject in streaks:  # reset, ok
                 del streaks[subject]
