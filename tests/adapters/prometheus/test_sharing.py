@@ -250,6 +250,25 @@ async def test_values_are_asked_for_once_their_samples_are_known_to_be_there() -
         assert evil.asked == ["time()", "newest", "up"]
 
 
+async def test_no_part_of_a_condition_waits_for_the_samples_of_another() -> None:
+    """W10: where the time of its samples never comes, the others are decided all the same."""
+    asked = asyncio.Event()
+
+    async def hangs(form: Form, writer: asyncio.StreamWriter) -> None:
+        if form["query"] == ["stuck"]:
+            await asked.wait()
+        if form["query"] == ["a"]:
+            asked.set()
+        await GOOD(form, writer)
+
+    newest, stuck = WindowQuery("newest", "coverage"), WindowQuery("stuck", "coverage")
+    async with Evil(hangs) as evil, source_at(evil.url) as source:
+        signal = await source.ask(asks("a", newest, "b", stuck, "c"))
+    assert signal.answers == (ONE,) * 5
+    assert evil.asked.index("newest") < evil.asked.index("a")
+    assert evil.asked.index("stuck") < evil.asked.index("b")
+
+
 async def test_a_value_from_before_its_samples_were_there_is_not_shared() -> None:
     """W11, W14: who knows more than the one who asked before asks anew; and both later ones at once."""
     end, newest = wall() - 1_000, WindowQuery("newest", "coverage")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import chain, pairwise
 from math import ceil, isfinite
 from typing import Final
 
@@ -162,11 +163,20 @@ class Source:
         return _Attempt((_at(endpoint, answer),) * len(effect.queries), skew)
 
     async def _window_answers(self, endpoint: Endpoint, effect: Ask, until: float) -> tuple[QueryAnswer, ...]:
-        """In the order of the queries. Values are asked for once it is known which samples are there: asked
-        at the same time, they could be those of the samples before (W14)."""
+        """In the order of the queries. Of a composed condition no part waits for another's samples (W10)."""
+        values = [place for place, query in enumerate(effect.queries) if query.role == "value" and place]
+        parts = [effect.queries[begin:end] for begin, end in pairwise([0, *values, len(effect.queries)])]
+        found = await asyncio.gather(*(self._part_answers(endpoint, effect, part, until) for part in parts))
+        return tuple(chain.from_iterable(found))
+
+    async def _part_answers(
+        self, endpoint: Endpoint, effect: Ask, part: tuple[WindowQuery, ...], until: float
+    ) -> tuple[QueryAnswer, ...]:
+        """Values are asked for once it is known which samples are there: asked at the same time, they could
+        be those of the samples before (W14)."""
         found: dict[WindowQuery, QueryAnswer] = {}
         after = 0.0
-        ordered = sorted(effect.queries, key=lambda query: query.role != "coverage")
+        ordered = sorted(part, key=lambda query: query.role != "coverage")
         known = {query.expr for query in ordered if query.role == "coverage"}
         for first in (True, False):  # a value that is a time itself comes with its coverage
             queries = [query for query in ordered if (query.expr in known) is first]
@@ -175,7 +185,7 @@ class Source:
             )
             found |= zip(queries, (answer for answer, _ in answers), strict=True)
             after = max((came for _, came in answers), default=0.0)
-        return tuple(found[query] for query in effect.queries)
+        return tuple(found[query] for query in part)
 
     async def _window_query(
         self, endpoint: Endpoint, effect: Ask, query: WindowQuery, until: float, after: float
