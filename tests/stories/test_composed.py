@@ -201,6 +201,31 @@ def test_a_restart_judges_the_windows_it_missed_the_same_way() -> None:
     assert [seen.value for seen in life.firings[0].windows] == ["2, 2", "2, 2", None, "2, 2"]
 
 
+@pytest.mark.parametrize(
+    ("no_data", "told", "state"),
+    [
+        ("breach", {}, "running"),
+        ("breach", s.Unusable("422"), "running"),
+        ("breach", s.Unreachable("refused"), "waiting_approval"),  # nothing was judged since
+        ("ok", {}, "waiting_approval"),
+        ("ok", s.Unusable("422"), "waiting_approval"),
+    ],
+)
+def test_a_wait_that_ends_without_data_goes_by_what_the_parts_say(
+    no_data: NoData, told: Found, state: str
+) -> None:
+    """D7: a window that counts as a breach lets it begin."""
+    condition = composed("any", [A, own(no_data)])
+    one = Story(made.config(made.trigger(action="auto_with_warning", condition=condition)))
+    for name, glyphs in (("a", "BBB"), ("b", "...")):
+        one.world.readings[name] = tape(glyphs, START + INTERVAL, INTERVAL, after="B")
+    one.run_to_state("api-1", "waiting_veto")
+    for name in "ab":
+        one.world.readings[name] = lambda _: told
+    one.run_to(lambda: bool(one.of(e.RollbackBegan)) or one.state_of("api-1") == "waiting_approval")
+    assert one.state_of("api-1") == state
+
+
 def test_it_is_blind_where_what_is_missing_decides_for_all() -> None:
     one = story("any", [A, B])
     one.world.readings["b"] = lambda _: s.Unreachable("timed out")

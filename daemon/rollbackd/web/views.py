@@ -42,7 +42,7 @@ def _trigger(state: State, trigger: Trigger, watch: Watch | None, disarmed: Mapp
     verdicts = watch.verdicts if watch is not None else {}
     problem = None
     if watch is not None:
-        problem = watch.unreachable[1] if watch.unreachable is not None else watch.problem
+        problem = watch.unreachable[1] if watch.unreachable is not None else watch.lost or watch.problem
     return {
         "name": trigger.name,
         "group": trigger.group,
