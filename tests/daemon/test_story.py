@@ -24,6 +24,27 @@ def test_a_bad_release_is_rolled_back_verified_and_reported(rig: Rig) -> None:
     assert rig.cli("audit", "verify", "--config", str(rig.folder / "rollbackd.yml")).returncode == 0
 
 
+def test_a_composed_trigger_rolls_back_what_all_of_it_says_and_no_more(rig: Rig) -> None:
+    """W10: `stable` breaches in one part alone; a part that has no data for anybody decides nothing."""
+    composed = {
+        "all": [
+            {"any": [{"expr": "bad", "breach": "> 0"}, {"expr": "gone", "breach": "> 0"}]},
+            {"expr": 'bad{cohort="canary"} or bad * 0', "breach": "> 0"},
+        ]
+    }
+    trigger = {key: each for key, each in rig.trigger().items() if key not in ("expr", "breach")}
+    rig.write(triggers=[{**trigger, **composed}])
+    rig.start()
+    rig.begin_rollout()
+    rig.service.set("bad", 1, cohort="stable")
+    rig.break_canary()
+    rig.wait_state("api-1", "verified", "unverified", "failed", "verifying")
+    (firing,) = rig.life("api-1")["firings"]
+    assert firing["labels"] == {"cohort": "canary"}
+    assert (firing["value"], firing["limit"]) == ("1, -, 1", "all(any(> 0, > 0), > 0)")
+    assert "any(bad > 0, gone > 0)" in rig.cli("report", "api-1").stdout
+
+
 def test_it_fires_in_exactly_the_right_window(rig: Rig) -> None:
     """W4: the third breaching window in a row, and no other."""
     rig.start()
