@@ -249,6 +249,7 @@ class Engine:
         self._ask(turn, watch)
 
     def _judged(self, turn: Turn, watch: Watch, applied: Applied) -> None:
+        """Every window that is judged in full comes by here, in order."""
         soft, trigger = turn.soft, watch.trigger
         soft.judged.append(_judged(watch, applied.end, dict(applied.counts), turn.prom))
         if watch.condition is trigger.condition or watch.key == watch_key(trigger):

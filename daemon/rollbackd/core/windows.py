@@ -257,6 +257,20 @@ class Watch:
         self._finish(applied, now)
         return applied
 
+    def follow(self, other: Watch, applied: Applied, now: Ms, floor: Callable[[str], Ms]) -> Applied:
+        """Count what `other`, of the same condition, has just judged. It forgets streaks that have fired, and
+        then the subjects they held; this one does not."""
+        verdicts = dict(applied.verdicts)
+        if applied.end > self.judged:
+            silent: Verdict = "no_data" if applied.judgement.problem is None else "unknown"
+            gone = [subject for subject in self.verdicts if subject not in other.verdicts]
+            verdicts |= {subject: silent for subject in gone if subject not in verdicts}
+        followed = Applied(applied.end, applied.judgement)
+        followed.missed = applied.missed
+        self._take(followed, verdicts, floor)
+        self._finish(followed, now)
+        return followed
+
     def miss(self, end: Ms, now: Ms, floor: Callable[[str], Ms]) -> Applied:
         """A window that was never answered: `no_data` for everyone (W6)."""
         applied = Applied(end, nothing(self.condition))
