@@ -87,16 +87,22 @@ class Account:
         for known in self._told.values():
             if known.verdict != "no_data":
                 known.turn(end, number, "no_data")
-        self.counted.forget_streaks()
-        self._over(list(self._open))
+        self._forget()
 
     def fired(self, end: Ms, subject: str) -> None:
         self._fired[subject] = (end, self._open.get(subject))
 
-    def split(self, end: Ms, number: int) -> None:
-        """What comes next does not follow what was: no run spans both."""
+    def split(self, end: Ms, number: int, *, missing: bool) -> None:
+        """The next window ends at `end`, which is not where the one before says. No run spans both; no streak
+        either where windows are `missing`."""
         for known in self._told.values():
-            known.turn(end, number, known.verdict)
+            known.turn(end, number, "no_data")
+        if missing:
+            self._forget()
+
+    def _forget(self) -> None:
+        self.counted.forget_streaks()
+        self._over(list(self._open))
 
     def _grown(self, subject: str, disarmed: dict[str, Disarmed]) -> None:
         streak = self.counted.streaks.get(subject)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from rollbackd.core import arming
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.effects import Ask
@@ -23,6 +24,7 @@ from rollbackd.core.soft import watch_key
 from rollbackd.core.state import State
 from rollbackd.sim.replay.account import Account
 from rollbackd.sim.replay.outcome import Fire, Outcome
+from rollbackd.sim.replay.passing import busy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,19 +48,21 @@ def replay(
     alignments: Sequence[e.AlignmentLearned] = (),
     max_action: Action = "auto",
     progress: Callable[[int], None] | None = None,
+    leap: bool = True,
 ) -> Outcome:
     """What `trigger` would have done, alone, armed from the first window on and never acting.
 
     `stretches`: its answers, each on a grid of its own, in order and without overlap. `alignments`: what
     was journalled of its group, in order; each is in force for the stretches that begin at its `since` or
     later. `max_action`: the instance's ceiling (D2). `progress` is told of windows passed, now and then.
+    `leap`: whether quiet stretches may be passed over; the outcome is the same.
     """
     asked = window_queries(trigger.condition)
     if not stretches or any(not stretch.ends for stretch in stretches):
         raise ValueError("a replay needs windows")
     if any(stretch.queries != asked for stretch in stretches):
         raise ValueError(f"these are not the answers to {trigger.name}'s queries")
-    return _Replay(trigger, stretches, alignments, max_action, progress).outcome()
+    return _Replay(trigger, stretches, alignments, max_action, progress, leap).outcome()
 
 
 class _Listening(Engine):
@@ -81,6 +85,7 @@ class _Replay:
         alignments: Sequence[e.AlignmentLearned],
         max_action: Action,
         progress: Callable[[int], None] | None,
+        leap: bool,
     ) -> None:
         self._trigger = trigger
         self._shadow = _shadow(trigger)
@@ -90,6 +95,9 @@ class _Replay:
         ]
         self._progress = progress
         self._told = 0
+        self._leap = leap
+        self._begins = 0  # the number of the stretch's first window
+        self._busy = b""  # which of its windows are to be judged
         self._answers: list[s.WindowsAnswered] = []
         self._fires: list[Fire] = []
         self._now = self._grid.first - trigger.interval
@@ -145,8 +153,12 @@ class _Replay:
         if (first - self._watch.align) % self._trigger.interval:
             raise ValueError(f"no window of {self._trigger.name} ends at {first}")
         if number and first != self._grid.end(number - 1) + self._trigger.interval:
-            self._lose(number)
-            self._account.split(first, number)
+            missing = first - self._grid.end(number - 1) >= 2 * self._trigger.interval
+            self._account.split(first, number, missing=missing)
+            self._number = max(self._number, number)
+        if self._leap:
+            self._begins = number
+            self._busy = busy(self._shadow.condition, self._grid.stretch(number), self._watch.grace)
 
     def _run(self, last: int) -> None:
         """Until this window is judged, or the next stretch begins. What was never answered is judged with a
@@ -157,13 +169,33 @@ class _Replay:
                 self._now += LAG
                 self._turn(self._answers.pop(0))
                 continue
-            wake = self._engine.wake_at()
+            wake = self._pass_over() if self._leap else None
+            wake = self._engine.wake_at() if wake is None else wake
             if wake is None:
                 raise RuntimeError("nothing is waited for, and windows are left")
             if following is not None and wake >= following + self._trigger.delay:
                 return
             self._now = max(self._now, wake)
             self._turn(s.Ticked())
+
+    def _pass_over(self) -> Ms | None:
+        """Where nothing is open and the next windows are quiet: the moment to go on at. It is the one before
+        the first that is not, or a cooldown's end. What lies between changes nothing but clocks; the engine
+        asks again for as much of it as a streak could reach, as after any absence (W6)."""
+        watch, trigger = self._watch, self._trigger
+        if not watch.well or not watch.at_rest() or self._account.counted.streaks:
+            return None
+        until = self._busy.find(1, max(self._number - self._begins, 0))
+        number = (len(self._busy) if until < 0 else until) + self._begins - 1
+        if number <= self._number + watch.reach:
+            return None
+        wake = self._grid.end(number) + trigger.delay
+        wake = min((wake, *arming.alarms(self._engine.state)))
+        number = self._grid.number(watch.window_before(wake - trigger.delay)) or 0
+        if number <= self._number + watch.reach:
+            return None
+        self._passed(number - 1)
+        return wake
 
     # Turns
 
@@ -247,6 +279,9 @@ class _Grid:
         if at < 0 or end not in self.stretches[at].ends:
             return None
         return self.before[at] + self.stretches[at].ends.index(end)
+
+    def stretch(self, number: int) -> History:
+        return self.stretches[bisect(self.before, number) - 1]
 
     def end(self, number: int) -> Ms:
         at = bisect(self.before, number) - 1
