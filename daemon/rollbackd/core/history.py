@@ -7,7 +7,7 @@ gigabytes. A column takes nine bytes a window.
 from __future__ import annotations
 
 from array import array
-from math import isnan, nan
+from math import nan
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -60,10 +60,13 @@ def _texts(columns: dict[str, Column], window: int) -> dict[str, str]:
 
 def text(value: float) -> str:
     """As Prometheus writes it."""
-    if isnan(value):
-        return "NaN"
-    written = repr(value).removesuffix(".0")
-    return {"inf": "+Inf", "-inf": "-Inf"}.get(written, written)
+    written = repr(value)
+    if written[-1] not in "0fn":  # nearly all; a month has five million
+        return written
+    return _WRITTEN.get(written) or written.removesuffix(".0")
+
+
+_WRITTEN = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
 
 
 def no_answers(queries: tuple[WindowQuery, ...], ends: range) -> History:

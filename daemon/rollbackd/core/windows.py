@@ -184,9 +184,11 @@ class Watch:
 
     def at_rest(self) -> bool:
         """Whether all that was asked is judged for good, and no streak holds any of it."""
-        open_ = (
-            self.streaks or self.inflight or self.answers or self.backfilling or self.partial or self.retry
-        )
+        return not self.streaks and self.settled()
+
+    def settled(self) -> bool:
+        """Whether all that was asked is judged for good."""
+        open_ = self.inflight or self.answers or self.backfilling or self.partial or self.retry
         return not open_ and self.judged == self.asked and self.judged_at > 0
 
     def realign(self, alignment: Alignment) -> None:

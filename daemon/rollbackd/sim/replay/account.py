@@ -69,7 +69,7 @@ class Account:
             self.partial += len(applied.verdicts)
         counted = self.counted.follow(watch, applied, now, self._floor)
         for subject in counted.grown:
-            self._grown(subject, disarmed)
+            self._grown(watch, subject, disarmed)
         self._over(counted.ended)
         self._over(counted.retired)
 
@@ -104,7 +104,7 @@ class Account:
         self.counted.forget_streaks()
         self._over(list(self._open))
 
-    def _grown(self, subject: str, disarmed: dict[str, Disarmed]) -> None:
+    def _grown(self, watch: Watch, subject: str, disarmed: dict[str, Disarmed]) -> None:
         streak = self.counted.streaks.get(subject)
         if streak is None:
             return  # its subject has been gone for too long
@@ -113,18 +113,19 @@ class Account:
         if streak.count < self._trigger.windows or self._noted.get(subject) is streak:
             return
         entry = disarmed.get(f"{self._trigger.name}/{subject}")
-        by, of = self._fired.get(subject, (0, None))
-        if entry is not None and of is not streak:
-            self._noted[subject] = streak
-            ended = entry.streak_ended is not None
-            self.hidden.append(Hidden(streak.end, subject, by, "cooldown" if ended else "streak"))
+        by, of = self._fired.get(subject, (None, None))
+        if by is None or of is streak or (entry is None and watch.satisfied(subject)):
+            return
+        self._noted[subject] = streak
+        over = entry is None or entry.streak_ended is not None
+        self.hidden.append(Hidden(streak.end, subject, by, "cooldown" if over else "streak"))
 
     def _over(self, subjects: Collection[str]) -> None:
         for subject in subjects:
             streak = self._open.pop(subject, None)
             if streak is None or not streak.count:
                 continue
-            if self._noted.get(subject) is streak or self._fired.get(subject, (0, None))[1] is streak:
+            if self._noted.get(subject) is streak or self._fired.get(subject, (None, None))[1] is streak:
                 continue
             push = heappush if len(self._peaks) < MOST_PEAKS else heappushpop
             push(self._peaks, (streak.count, -streak.end, subject, streak.end))

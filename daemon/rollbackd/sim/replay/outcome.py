@@ -28,8 +28,9 @@ class Fire(Struct, frozen=True):
 
 
 class Hidden(Struct, frozen=True):
-    """A new streak was long enough while its subject was disarmed by the fire at `by` (rule W8).
-    `why`: that fire's own streak had not ended, or its cooldown was not over."""
+    """A new streak was long enough, but its subject was disarmed by the fire at `by` for all or some of it
+    (rule W8). `why`: that fire's own streak had not been seen to end, or its cooldown was not over. A streak
+    that goes on while its subject is armed again counts anew, and may fire later."""
 
     end: Ms
     subject: str
@@ -38,7 +39,7 @@ class Hidden(Struct, frozen=True):
 
 
 class Peak(Struct, frozen=True):
-    """How far a streak got that did not fire: `count` breaches of the `windows` needed."""
+    """How far a streak got that neither fired nor was hidden: `count` breaches of the `windows` needed."""
 
     end: Ms  # of its last breach
     subject: str
@@ -65,5 +66,5 @@ class Outcome(Struct, frozen=True):
     subjects: tuple[Subject, ...]
     fires: tuple[Fire, ...]
     hidden: tuple[Hidden, ...]
-    peaks: tuple[Peak, ...]  # streaks that did not fire, the longest first
+    peaks: tuple[Peak, ...]  # of streaks that are over: the longest first, at most 1,000
     partial: int = 0  # windows × subjects without their decisive samples inside (rule W14)

@@ -145,7 +145,7 @@ class _Replay:
     def _begin(self, number: int) -> None:
         first = self._grid.end(number)
         for known in self._learned(first - self._trigger.interval):
-            if not self._watch.at_rest():
+            if not self._watch.settled():
                 self._watch.rewind()  # with these answers it could not have been learned then
             self._engine.state = apply(self._engine.state, known)
             self._engine.soft.follow(known, self._engine.state)
@@ -185,6 +185,9 @@ class _Replay:
         watch, trigger = self._watch, self._trigger
         if not watch.well or not watch.at_rest() or self._account.counted.streaks:
             return None
+        disarmed = self._engine.state.disarmed.values()
+        if any(entry.streak_ended is None for entry in disarmed):
+            return None  # which window ends it is seen when that is judged
         until = self._busy.find(1, max(self._number - self._begins, 0))
         number = (len(self._busy) if until < 0 else until) + self._begins - 1
         if number <= self._number + watch.reach:
