@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -223,6 +224,30 @@ def _duration_meant(value: object) -> Ms | None:
         total += float(part[1]) * UNITS[part[2].lower()]
         at = part.end()
     return round(total) if text else None
+
+
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
+    r"\s?([Zz]|[-+][0-9]{2}:?[0-9]{2})?",
+    re.ASCII,
+)
+
+
+class Moment(Parsed):
+    """`2026-11-01T10:00:00Z`: a date, a time and a zone; in ms of UTC."""
+
+    def parse(self, value: object) -> Ms:
+        text = value if isinstance(value, str) else ""
+        found = _MOMENT.fullmatch(text)
+        if found is None:
+            raise refuse(f"expected a moment, got {shown(value)}", "write it like 2026-11-01T10:00:00Z")
+        if found[1] is None:
+            remedy = "end it with Z for UTC, or an offset such as +01:00"
+            raise refuse(f"{shown(value)} has no time zone", remedy)
+        try:
+            return round(datetime.fromisoformat(text.upper()).timestamp() * 1000)
+        except (ValueError, OverflowError) as error:
+            raise refuse(f"there is no {shown(value)} ({error})", "write a moment that there was") from None
 
 
 _SIGNS = {"≥": ">=", "≤": "<=", "≠": "!=", "=>": ">=", "=<": "<=", "=": "==", "<>": "!="}

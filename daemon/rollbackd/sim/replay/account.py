@@ -54,6 +54,7 @@ class Account:
         self._peaks: list[tuple[int, int, str, Ms]] = []  # a heap: the shortest first, then the latest
         self.hidden: list[Hidden] = []
         self.partial = 0
+        self._waiting: tuple[Ms, tuple[str, ...]] = (0, ())
 
     def judged(
         self, watch: Watch, applied: Applied, number: int, now: Ms, disarmed: dict[str, Disarmed]
@@ -65,13 +66,21 @@ class Account:
                 told[subject] = _Told(applied.end, number, verdict)
             elif known.verdict != verdict:
                 known.turn(applied.end, number, verdict)
-        if applied.verdicts and not applied.judgement.verdicts:  # what was waited for did not come
-            self.partial += len(applied.verdicts)
+        self._late(watch, applied)
         counted = self.counted.follow(watch, applied, now, self._floor)
         for subject in counted.grown:
             self._grown(watch, subject, disarmed)
         self._over(counted.ended)
         self._over(counted.retired)
+
+    def _late(self, watch: Watch, applied: Applied) -> None:
+        """Count those who waited for their samples in vain (W14)."""
+        end, waiting = self._waiting
+        if applied.end == end:
+            vain = [subject for subject in waiting if applied.verdicts.get(subject) == "no_data"]
+            self.partial += len(vain)
+        if watch.partial is not None:
+            self._waiting = watch.partial.end, tuple(watch.partial.waiting)
 
     def quiet(self, watch: Watch, end: Ms, now: Ms) -> None:
         """A window in which all that the engine knows of were ok, as before."""

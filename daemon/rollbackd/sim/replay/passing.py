@@ -29,16 +29,35 @@ Columns = dict[str, Column]
 def busy(condition: Condition, history: History, grace: Ms) -> bytes:
     """For each window 1 where it has to be judged, else 0. `grace`: see `Watch.grace`."""
     windows, ends = len(history.ends), history.ends
-    first = 1 if condition.traffic is None else 2
     floors = [(end - ends.step + grace) / 1000 for end in ends]
-    covered = [_Coverage(columns, floors) for columns in history.columns[first:]]
     found = _flags(number in history.failed for number in range(windows))
-    for subject in dict.fromkeys(subject for columns in history.columns[:first] for subject in columns):
-        there, ok = _well(condition, history.columns, subject, windows)
-        for coverage in covered:
-            ok &= coverage.of(subject)
-        found |= there & ~ok | there ^ there << 8
+    for subject in _subjects(history):
+        there, well = _leaf(condition, history.columns, subject, floors)
+        found |= there & ~well | there ^ there << 8
     return (found & (1 << 8 * windows) - 1).to_bytes(windows, "little")
+
+
+def _subjects(history: History) -> Iterable[str]:
+    """All that have a value in any window."""
+    found: dict[str, None] = {}
+    for query, columns in zip(history.queries, history.columns, strict=True):
+        if query.role != "coverage":
+            found |= dict.fromkeys(columns)
+    return found
+
+
+def _leaf(
+    condition: Condition, columns: Sequence[Columns], subject: str, floors: Sequence[float]
+) -> tuple[int, int]:
+    """Where the subject is, and where it is ok and covered."""
+    there, well = _well(condition, columns, subject, len(floors))
+    for covering in columns[1 if condition.traffic is None else 2 :]:
+        everyone, own = covering.get(EVERYONE), covering.get(subject)
+        inside = 0 if everyone is None else _inside(everyone, floors)
+        if own is not None:
+            inside = _inside(own, floors) | inside & ~_bytes(own.there)
+        well &= inside
+    return there, well
 
 
 def _well(condition: Condition, columns: Sequence[Columns], subject: str, windows: int) -> tuple[int, int]:
@@ -63,21 +82,9 @@ def _within(values: Sequence[float], limit: Limit) -> int:
     return _flags(map(isfinite, values)) & ~_flags(breaches)
 
 
-class _Coverage:
-    """Where the newest samples of one selector lie inside their windows (rule W14)."""
-
-    def __init__(self, columns: Columns, floors: Sequence[float]) -> None:
-        self._columns, self._floors = columns, floors
-        self._everyone = self._inside(columns.get(EVERYONE))
-
-    def of(self, subject: str) -> int:
-        column = self._columns.get(subject)
-        if column is None:
-            return self._everyone
-        return self._inside(column) | self._everyone & ~_bytes(column.there)
-
-    def _inside(self, column: Column | None) -> int:
-        return 0 if column is None else _flags(map(gt, column.values, self._floors)) & _bytes(column.there)
+def _inside(newest: Column, floors: Sequence[float]) -> int:
+    """Where the newest sample lies inside its window (rule W14)."""
+    return _bytes(newest.there) & _flags(map(gt, newest.values, floors))
 
 
 def _flags(flags: Iterable[bool]) -> int:
