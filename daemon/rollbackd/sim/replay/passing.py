@@ -27,14 +27,14 @@ Columns = dict[str, Column]
 
 
 def busy(condition: Condition, history: History, grace: Ms) -> bytes:
-    """For each window 1 where it has to be judged, else 0. `grace`: see `Watch.grace`."""
+    """For each window 1 where it has to be judged, as the last always is, else 0. `grace`: see `Watch`."""
     windows, ends = len(history.ends), history.ends
     floors = [(end - ends.step + grace) / 1000 for end in ends]
     found = _flags(number in history.failed for number in range(windows))
     for subject in _subjects(history):
         there, well = _leaf(condition, history.columns, subject, floors)
         found |= there & ~well | there ^ there << 8
-    return (found & (1 << 8 * windows) - 1).to_bytes(windows, "little")
+    return (found & (1 << 8 * windows) - 1 | 1 << 8 * (windows - 1)).to_bytes(windows, "little")
 
 
 def _subjects(history: History) -> Iterable[str]:

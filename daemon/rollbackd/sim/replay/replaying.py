@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from rollbackd.core import arming
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.effects import Ask
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from rollbackd.core.history import History
     from rollbackd.core.model import Ms, Trigger
     from rollbackd.core.signals import QueryAnswer
+    from rollbackd.core.state import Firing
     from rollbackd.core.turn import Turn
     from rollbackd.core.windows import Applied, Watch
 
@@ -169,8 +169,9 @@ class _Replay:
                 self._now += LAG
                 self._turn(self._answers.pop(0))
                 continue
-            wake = self._pass_over() if self._leap else None
-            wake = self._engine.wake_at() if wake is None else wake
+            if self._leap:
+                self._pass_over()
+            wake = self._engine.wake_at()
             if wake is None:
                 raise RuntimeError("nothing is waited for, and windows are left")
             if following is not None and wake >= following + self._trigger.delay:
@@ -178,27 +179,20 @@ class _Replay:
             self._now = max(self._now, wake)
             self._turn(s.Ticked())
 
-    def _pass_over(self) -> Ms | None:
-        """Where nothing is open and the next windows are quiet: the moment to go on at. It is the one before
-        the first that is not, or a cooldown's end. What lies between changes nothing but clocks; the engine
-        asks again for as much of it as a streak could reach, as after any absence (W6)."""
+    def _pass_over(self) -> None:
+        """Where nothing is open and the next windows are quiet, go on at the first that is not, or at the
+        stretch's last: what lies between changes nothing but clocks. Alarms go off as they would have."""
         watch, trigger = self._watch, self._trigger
-        if not watch.well or not watch.at_rest() or self._account.counted.streaks:
-            return None
+        until = self._busy.find(1, max(self._number - self._begins, 0)) + self._begins
+        if until <= self._number or not watch.well or not watch.at_rest() or self._account.counted.streaks:
+            return
         disarmed = self._engine.state.disarmed.values()
         if any(entry.streak_ended is None for entry in disarmed):
-            return None  # which window ends it is seen when that is judged
-        until = self._busy.find(1, max(self._number - self._begins, 0))
-        number = (len(self._busy) if until < 0 else until) + self._begins - 1
-        if number <= self._number + watch.reach:
-            return None
-        wake = self._grid.end(number) + trigger.delay
-        wake = min((wake, *arming.alarms(self._engine.state)))
-        number = self._grid.number(watch.window_before(wake - trigger.delay)) or 0
-        if number <= self._number + watch.reach:
-            return None
-        self._passed(number - 1)
-        return wake
+            return  # which window ends it is seen when that is judged
+        before, due = self._grid.end(until - 1), self._grid.end(until) + trigger.delay
+        watch.pass_to(before, before + trigger.delay + LAG)
+        self._engine.soft.alarm(watch, due)
+        self._passed(until - 1)
 
     # Turns
 
@@ -251,17 +245,20 @@ class _Replay:
         action = self._shadow.enforced
         for lowering in lowered:
             action = lower(action, lowering.to)
+        ends: dict[Ms, list[Firing]] = {}  # one that was judged late may fire with those of the next
         for found in firings:
             self._account.fired(found.end, found.subject)
-        self._fires.append(
-            Fire(
-                end=max(found.end for found in firings),
-                subjects=tuple(found.subject for found in firings),
-                values=tuple(found.value for found in firings),
-                action=action,
-                lowered=tuple(lowering.detail for lowering in lowered),
+            ends.setdefault(found.end, []).append(found)
+        for end, fired in sorted(ends.items()):
+            self._fires.append(
+                Fire(
+                    end=end,
+                    subjects=tuple(found.subject for found in fired),
+                    values=tuple(found.value for found in fired),
+                    action=action,
+                    lowered=tuple(lowering.detail for lowering in lowered),
+                )
             )
-        )
 
 
 class _Grid:
