@@ -6,10 +6,10 @@ import pytest
 from tests.fakes import made
 from tests.sim.replay.histories import PLAIN, RATIO, TRAFFIC
 
-from rollbackd.core.model import Condition, Limit
+from rollbackd.core.model import Limit, composed
 from rollbackd.tuning.axes import Refused, cells, parse_axes, setting_of, settings, with_setting
 
-CONDITIONS = {"plain": PLAIN, "ratio": RATIO, "traffic": TRAFFIC, "composed": Condition("", Limit(">", 0.0))}
+CONDITIONS = {"plain": PLAIN, "ratio": RATIO, "traffic": TRAFFIC, "composed": composed("all", [PLAIN, RATIO])}
 
 
 @pytest.mark.parametrize(

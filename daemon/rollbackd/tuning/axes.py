@@ -183,7 +183,7 @@ def _axis(text: str, trigger: Trigger) -> Axis:
 
 def _fits(key: Key, trigger: Trigger) -> None:
     condition: Condition = trigger.condition
-    if key in ("breach", "min_total", "at_least") and not condition.expr:
+    if key in ("breach", "min_total", "at_least") and condition.how != "one":
         raise _refused(
             key, f"{trigger.name} has several conditions", "vary windows, for, no_data or cooldown"
         )

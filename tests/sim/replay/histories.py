@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
 from tests.fakes import made
 from tests.fakes.made import START
 
 from rollbackd.core.history import Column, History, no_answers, windows
 from rollbackd.core.judging import EVERYONE, window_queries
-from rollbackd.core.model import Condition, Limit, Ms, Trigger
+from rollbackd.core.model import Condition, Limit, Ms, Trigger, composed
 from rollbackd.core.signals import Unreachable, Unusable
 from rollbackd.sim.replay.outcome import Outcome
 from rollbackd.sim.replay.replaying import replay
@@ -22,7 +23,16 @@ PLAIN = Condition("errors", Limit(">", 1.0))
 COVERED = Condition("errors", Limit(">", 1.0), coverage=("newest",))
 TRAFFIC = Condition("errors", Limit(">", 1.0), traffic="total", at_least=5.0, coverage=("newest",))
 RATIO = Condition("errors", Limit(">", 0.1), total="total", traffic="total", at_least=5.0)
-CONDITIONS = {"plain": PLAIN, "covered": COVERED, "traffic": TRAFFIC, "ratio": RATIO}
+BOTH = composed("all", [COVERED, composed("any", [RATIO, replace(PLAIN, no_data="breach")])])
+EITHER = composed("any", [TRAFFIC, PLAIN])
+CONDITIONS = {
+    "plain": PLAIN,
+    "covered": COVERED,
+    "traffic": TRAFFIC,
+    "ratio": RATIO,
+    "all": BOTH,
+    "any": EITHER,
+}
 
 VALUE = {"B": 2.0, "p": 2.0, "L": 2.0, "M": 2.0, ".": 0.0, "N": float("nan"), "I": float("inf")}
 TRAFFIC_OF = {"B": 9.0, "p": 9.0, ".": 9.0, "N": 9.0, "I": 9.0, "V": 9.0, "L": 1.0, "Z": 0.0}

@@ -86,7 +86,10 @@ def test_what_is_not_busy_is_judged_ok(stretches: list[Any], condition: Any, op:
     for window, flag in enumerate(busy(condition, history, 0)):
         begin = history.ends[window] - INTERVAL
         judgement = judge(condition, history.answers(window), 0, begin)
-        verdicts = {} if isinstance(judgement, Unreachable) else judgement.verdicts
+        verdicts = {}
+        if not isinstance(judgement, Unreachable):
+            judgement.complete((), (), aligned=False)
+            verdicts = judgement.verdicts
         if not flag:
             assert not isinstance(judgement, Unreachable)
             assert judgement.problem is None

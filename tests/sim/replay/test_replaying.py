@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.fakes import made
 from tests.fakes.made import INTERVAL, MINUTE, SECOND, START
-from tests.sim.replay.histories import COVERED, PLAIN, RATIO, TRAFFIC, number, of, replayed
+from tests.sim.replay.histories import CONDITIONS, COVERED, PLAIN, RATIO, TRAFFIC, number, of, replayed
 from tests.sim.replay.test_passing import SUBJECTS, stretch, tapes, triggers
 
 from rollbackd.core import events as e
@@ -39,6 +39,9 @@ def fires(outcome: Outcome) -> list[int]:
         ("BBLB", {"condition": TRAFFIC, "no_data": "reset"}, [4]),
         ("BBpB", {"condition": COVERED}, [4]),  # without its sample inside (W14)
         ("BBB", {"condition": RATIO}, [3]),
+        ("BBB", {"condition": CONDITIONS["all"]}, [3]),
+        ("BBLB", {"condition": CONDITIONS["all"]}, [3]),  # the plain part of `any` breaches (W10)
+        ("BBB.BB", {"condition": CONDITIONS["any"]}, [3]),
         ("BB?B", {}, [4]),  # never answered: no_data (W6)
         ("BB??", {"no_data": "breach"}, []),  # judged only when Prometheus answers again, which it did not
         ("BB?.BBB", {"no_data": "breach"}, [7]),  # the third breach is seen beside the ok after it
@@ -148,6 +151,11 @@ def test_what_would_have_come_of_it(trigger: dict[str, Any], max_action: Any, ex
     one = made.trigger(**trigger)
     (fire,) = replay(one, [of(one, "BBB")], max_action=max_action).fires
     assert (fire.action, fire.lowered) == expected
+
+
+def test_a_composed_fire_says_all_of_its_readings() -> None:
+    (fire,) = replayed("BBB", condition=CONDITIONS["all"]).fires
+    assert fire.values == ("2, 2/9, 2",)
 
 
 def test_it_says_how_far_it_is() -> None:

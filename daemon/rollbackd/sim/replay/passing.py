@@ -14,7 +14,7 @@ from operator import gt, lt, truediv
 from typing import TYPE_CHECKING
 
 from rollbackd.core.history import Column
-from rollbackd.core.judging import EVERYONE
+from rollbackd.core.judging import EVERYONE, by_leaf
 from rollbackd.core.model import OPERATORS
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ def busy(condition: Condition, history: History, grace: Ms) -> bytes:
     floors = [(end - ends.step + grace) / 1000 for end in ends]
     found = _flags(number in history.failed for number in range(windows))
     for subject in _subjects(history):
-        there, well = _leaf(condition, history.columns, subject, floors)
+        there, well = 0, -1
+        for leaf, columns in by_leaf(condition, history.columns):  # of which none breaches (W10)
+            here, fine = _leaf(leaf, columns, subject, floors)
+            there, well = there | here, well & fine
         found |= there & ~well | there ^ there << 8
     return (found & (1 << 8 * windows) - 1 | 1 << 8 * (windows - 1)).to_bytes(windows, "little")
 
