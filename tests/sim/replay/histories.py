@@ -10,10 +10,11 @@ from typing import Any
 
 from msgspec.structs import replace
 from tests.fakes import made
-from tests.fakes.made import START
+from tests.fakes.made import SECOND, START
 
+from rollbackd.core.events import AlignmentLearned
 from rollbackd.core.history import Column, History, no_answers, windows
-from rollbackd.core.judging import EVERYONE, window_queries
+from rollbackd.core.judging import window_queries
 from rollbackd.core.model import Condition, Limit, Ms, Trigger, composed
 from rollbackd.core.signals import Unreachable, Unusable
 from rollbackd.sim.replay.outcome import Outcome
@@ -81,4 +82,17 @@ def number(end: Ms) -> int:
     return (end - START) // made.INTERVAL
 
 
-__all__ = ["CONDITIONS", "COVERED", "EVERYONE", "PLAIN", "RATIO", "TRAFFIC", "number", "of", "replayed"]
+def learned(trigger: Trigger, since: Ms, align: Ms) -> AlignmentLearned:
+    """Its group's windows that begin at `since` or later end at multiples plus `align` (W1)."""
+    return AlignmentLearned(
+        at=since + SECOND,
+        group=trigger.group,
+        interval=trigger.interval,
+        align=align,
+        since=since,
+        why="learned",
+        targets=1,
+        observations=4,
+        spread=0,
+        took=5,
+    )

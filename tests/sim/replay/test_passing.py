@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.fakes import made
-from tests.fakes.made import INTERVAL, SECOND
-from tests.sim.replay.histories import CONDITIONS, EVERYONE, of
+from tests.fakes.made import INTERVAL, MINUTE, SECOND, START
+from tests.sim.replay.histories import CONDITIONS, learned, of
 
-from rollbackd.core.judging import judge
+from rollbackd.core.judging import EVERYONE, judge
 from rollbackd.core.model import OPERATORS, Limit
 from rollbackd.core.signals import Unreachable
 from rollbackd.sim.replay.passing import busy
@@ -57,17 +57,25 @@ triggers = st.fixed_dictionaries(
     st.sampled_from([SUBJECTS, SUBJECTS[:1], [""]]),
     triggers,
     st.sampled_from(["", EVERYONE]),
+    st.booleans(),
 )
 @example(
     [("well", 3, [], ""), ("mixed", 1, "..B", ""), ("well", 2, [], ""), ("mixed", 1, "..B", "")],
     SUBJECTS,
     {"condition": CONDITIONS["plain"], "windows": 1, "cooldown": 0, "delay": 25 * SECOND},
     "",
+    False,
 )
-def test_passed_over_or_judged(stretches: list[Any], subjects: list[str], fields: Any, newest: str) -> None:
+def test_passed_over_or_judged(
+    stretches: list[Any], subjects: list[str], fields: Any, newest: str, aligned: bool
+) -> None:
     one = made.trigger(per=() if subjects == [""] else ("pod",), **fields)
     history = of(one, tapes(stretches, subjects), newest=newest)
-    assert replay(one, [history]) == replay(one, [history], leap=False)
+    events = []
+    if aligned:
+        events, one = [learned(one, START - MINUTE, one.align)], replace(one, auto_align=True, align=0)
+    passed = replay(one, [history], alignments=events)
+    assert passed == replay(one, [history], alignments=events, leap=False)
 
 
 @settings(max_examples=150)

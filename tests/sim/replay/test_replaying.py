@@ -10,12 +10,21 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.fakes import made
 from tests.fakes.made import INTERVAL, MINUTE, SECOND, START
-from tests.sim.replay.histories import CONDITIONS, COVERED, PLAIN, RATIO, TRAFFIC, number, of, replayed
+from tests.sim.replay.histories import (
+    CONDITIONS,
+    COVERED,
+    PLAIN,
+    RATIO,
+    TRAFFIC,
+    learned,
+    number,
+    of,
+    replayed,
+)
 from tests.sim.replay.test_passing import SUBJECTS, stretch, tapes, triggers
 
-from rollbackd.core import events as e
 from rollbackd.core.history import History, no_answers
-from rollbackd.core.model import Ms, Trigger
+from rollbackd.core.model import Ms
 from rollbackd.sim.replay.outcome import Outcome
 from rollbackd.sim.replay.replaying import replay
 
@@ -227,21 +236,6 @@ def test_a_subject_that_does_not_outlast_the_hole_is_gone() -> None:
     outcome = replay(one, [of(one, {"a": "..", "b": ".."}), of(one, {"a": ".."}, first=50)])
     runs = {each.key: [(run.windows, run.verdict) for run in each.runs] for each in outcome.subjects}
     assert runs == {"a": [(2, "ok"), (2, "ok")], "b": [(2, "ok"), (2, "no_data")]}
-
-
-def learned(trigger: Trigger, since: Ms, align: Ms) -> e.AlignmentLearned:
-    return e.AlignmentLearned(
-        at=since + SECOND,
-        group=trigger.group,
-        interval=trigger.interval,
-        align=align,
-        since=since,
-        why="learned",
-        targets=1,
-        observations=4,
-        spread=0,
-        took=5,
-    )
 
 
 @pytest.mark.parametrize(
