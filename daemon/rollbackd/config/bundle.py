@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from glob import glob, has_magic
 from typing import TYPE_CHECKING, Any
 
+from rollbackd.config import library
 from rollbackd.config.instance import check_instance, check_secret_files, severities
 from rollbackd.config.models.instance import ActionsModel, InstanceModel
+from rollbackd.config.models.library import LibraryModel
 from rollbackd.config.models.plans import PlanModel
 from rollbackd.config.models.triggers import TriggerFileModel
 from rollbackd.config.names import check_names
@@ -43,6 +45,7 @@ class Bundle:
     plan_files: list[Document] = field(default_factory=list)
     settings: InstanceModel | None = None
     triggers: list[tuple[ReadTrigger, Trigger]] = field(default_factory=list)
+    examples: list[tuple[ReadTrigger, Trigger]] = field(default_factory=list)  # of the library's templates
     groups: tuple[Group, ...] = ()
     plans: list[ReadPlan] = field(default_factory=list)
 
@@ -102,7 +105,12 @@ def judge(bundle: Bundle) -> None:
             actions = bundle.settings.actions
     means = severities(actions)
     for document in bundle.trigger_files:
+        if _holds_templates(document):
+            examples = library.check_templates(document)
+            bundle.examples += [(each, resolve_trigger(each, means)) for each in examples]
+            continue
         _refuse_other_kinds(document, "groups")
+        library.expand(document)
         for each in read_triggers(document) if document.data is not None else ():
             before = len(errors(document.problems))
             check_trigger(each)
@@ -113,6 +121,11 @@ def judge(bundle: Bundle) -> None:
         _judge_plan(bundle, document)
     check_names(_modelled(bundle), _known(bundle))
     _judge_together(bundle)
+
+
+def _holds_templates(document: Document) -> bool:
+    """Whether it is a file of the library: watched is what uses its templates."""
+    return document.data is not None and "templates" in document.data and "groups" not in document.data
 
 
 _HOLDS = {"groups": "triggers", "phases": "a plan", "prometheus": "a rollbackd.yml"}
@@ -158,7 +171,10 @@ def _modelled(bundle: Bundle) -> list[tuple[type[Model], Document]]:
     models: list[tuple[type[Model], Document]] = []
     if bundle.instance is not None:
         models.append((InstanceModel, bundle.instance))
-    models += [(TriggerFileModel, document) for document in bundle.trigger_files]
+    models += [
+        (LibraryModel if _holds_templates(document) else TriggerFileModel, document)
+        for document in bundle.trigger_files
+    ]
     models += [(PlanModel, document) for document in bundle.plan_files]
     return models
 

@@ -181,7 +181,7 @@ def _sort_in(loose: Bundle, document: Document, problems: list[Problem]) -> None
 def _kind(document: Document) -> Literal["instance", "triggers", "plan"] | None:
     """What the file is, by its keys, else by its name."""
     keys = set(document.data or ())
-    if "groups" in keys:
+    if "groups" in keys or "templates" in keys:
         return "triggers"
     if "plan" in keys or "phases" in keys:
         return "plan"

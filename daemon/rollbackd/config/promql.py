@@ -230,4 +230,9 @@ def _selector(node: Any) -> str:
 def matcher_text(matcher: Any) -> str:
     """A matcher as PromQL."""
     operator = next(text for op, text in _OPERATORS if op == matcher.op)
-    return f'{matcher.name}{operator}"{matcher.value.translate(_ESCAPES)}"'
+    return f'{matcher.name}{operator}"{escaped(matcher.value)}"'
+
+
+def escaped(value: str) -> str:
+    """A text as it stands between the quotes of PromQL."""
+    return value.translate(_ESCAPES)
