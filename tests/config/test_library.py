@@ -134,11 +134,15 @@ class TestTheEntrysOwnKeys:
         assert made(tmp_path, "use: library/plain, plan: p, windows: 5").windows == 5
 
     def test_another_condition_leaves_nothing_of_the_templates(self, tmp_path: Path) -> None:
-        other = made(
-            tmp_path, "use: library/plain, plan: p, ratio: {errors: sum(e), total: sum(t)}"
-        ).condition
-        assert (other.total, other.traffic, other.at_least) == ("sum(t)", "sum(t)", 0)
+        own = "ratio: {errors: sum(e), total: sum(t)}, breach: '> 2'"
+        other = made(tmp_path, f"use: library/plain, plan: p, {own}").condition
+        assert (other.total, other.traffic, other.at_least, other.breach.value) == ("sum(t)", "sum(t)", 0, 2)
         assert other.coverage == ("max(timestamp(t))",)
+
+    def test_a_composed_condition_takes_the_place_of_a_plain_one(self, tmp_path: Path) -> None:
+        own = "all: [{expr: a, breach: '> 1'}, {expr: b, breach: '> 2'}]"
+        composed = made(tmp_path, f"use: library/plain, plan: p, {own}").condition
+        assert composed.limit == "all(> 1, > 2)"
 
     def test_the_same_condition_keeps_what_stands_beside_it(self, tmp_path: Path) -> None:
         same = made(tmp_path, "use: library/plain, plan: p, expr: max(x)").condition

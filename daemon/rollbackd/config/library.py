@@ -46,7 +46,8 @@ _HEAD = GroupHeadModel.model_construct(name="library", interval=15_000, align=0,
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One of the library's. `raw` is its trigger as it was read, `category` included."""
+    """One of the library's. `raw` is its trigger as it was read, with its `category`, and with a `runbook`
+    among its annotations: the command that prints it."""
 
     document: Document
     loc: Loc
@@ -107,12 +108,12 @@ def templates(document: Document) -> list[Template]:
         return []
     made = []
     for index, (one, raw) in enumerate(zip(model.templates, document.data["templates"], strict=True)):
-        trigger = raw["trigger"]
-        whole = Mapping(trigger.at)
-        _put(whole, "category", model.category, document.where(("category",)))
-        for key in trigger:
-            _put(whole, key, trigger[key], trigger.values_at[key], trigger.keys_at[key])
-        made.append(Template(document, ("templates", index), one, whole))
+        given = Mapping(raw["trigger"].at)
+        _put(given, "category", model.category, document.where(("category",)))
+        annotations = Mapping(given.at)
+        _put(annotations, "runbook", f"rollbackd library {one.template}", given.at)
+        _put(given, "annotations", annotations, given.at)
+        made.append(Template(document, ("templates", index), one, _merged(given, raw["trigger"])))
     return made
 
 
@@ -286,7 +287,7 @@ def _merged(template: Mapping, own: Mapping, without: frozenset[str] = frozenset
     made = Mapping(own.at)
     out = {key for group in ALTERNATIVES if any(key in own for key in group) for key in group}
     if "expr" in out and not any(key in own and key in template for key in ALTERNATIVES[1]):
-        out |= {"traffic", "coverage"}
+        out |= {"breach", "traffic", "coverage"}
     for key, value in template.items():
         if key not in out or key in own:
             _put(made, key, value, template.values_at[key], template.keys_at[key])
@@ -312,15 +313,22 @@ def check_templates(document: Document) -> list[ReadTrigger]:
     return [found for template in templates(document) for found in _checked(template)]
 
 
+def example(template: Template) -> Mapping:
+    """The trigger, but for `plan`, that a sound template's defaults and example make, at its own places."""
+    made = _filled(template.raw, _defaults(template.model), None, expression=False)
+    if not isinstance(made, Mapping):
+        raise TypeError(f"{template.name} is no mapping")
+    return made
+
+
 def _checked(template: Template) -> Iterator[ReadTrigger]:
     document, model = template.document, template.model
     before = len(errors(document.problems))
     _check_parameters(template)
     if len(errors(document.problems)) > before:
         return
-    made = _filled(template.raw, _defaults(model), None, expression=False)
     head = _HEAD.model_copy(update={"interval": model.interval})
-    found = _judged(document, (*template.loc, "trigger"), made, head)
+    found = _judged(document, (*template.loc, "trigger"), example(template), head)
     if found is not None:
         yield found
 
