@@ -136,7 +136,8 @@ def _check_series(read: ReadTrigger, loc: Loc, expression: Expression) -> None:
         read.document.problem(loc, f"its series have no label `{lost[0]}`, which `per` names", remedy)
     elif not per and labels:
         what = f"can yield several series ({', '.join(sorted(labels))}), and there is no `per`"
-        read.document.warn(loc, what, f"add `per: [{', '.join(sorted(labels))}]`, or aggregate them away")
+        remedy = f"add `per: [{', '.join(sorted(labels))}]`, or aggregate them away"
+        read.document.warn(loc, what, remedy, "several-series")
 
 
 def _check_filter(read: ReadTrigger, loc: Loc, expression: Expression) -> None:
@@ -160,7 +161,7 @@ def _check_range(read: ReadTrigger) -> None:
         what = f"{counted} {spans}, no more than the range of {span(longest)}"
         key = "windows" if read.model.windows is not None else "for"
         remedy = "one bad scrape can breach them all: ask for more windows, or a shorter range"
-        read.document.warn((*read.loc, key), what, remedy)
+        read.document.warn((*read.loc, key), what, remedy, "windows-within-range")
 
 
 def resolve_trigger(read: ReadTrigger, severities: Mapping[Severity, Severities]) -> Trigger:
@@ -216,7 +217,9 @@ def learning_groups(triggers: Iterable[ReadTrigger]) -> tuple[Group, ...]:
             groups.append(Group(name, head.interval, head.delay, *queries))
         else:
             what = "auto: what these triggers read names no samples, or too many kinds of them"
-            reads[0].document.warn((*reads[0].group_loc, "align"), what, "leave it out")
+            reads[0].document.warn(
+                (*reads[0].group_loc, "align"), what, "leave it out", "nothing-to-align-by"
+            )
     return tuple(groups)
 
 

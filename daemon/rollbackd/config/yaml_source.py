@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from rollbackd.config.comments import Comment, comments
 from rollbackd.config.problem import START, Position, Problem, one_line
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Document:
         self.name = name  # relative to the folder of the configuration; the same wherever it is loaded
         self.data: Mapping | None = None
         self.problems: list[Problem] = []
+        self.comments: list[Comment] = []  # that speak to us
         self.spoilt: set[Position] = set()  # values that an error was told of when they were read
 
     def where(self, loc: Seq[int | str], *, at_key: bool = False) -> Position:
@@ -102,8 +104,10 @@ class Document:
         at = self.where(loc, at_key=at_key)
         self.problems.append(Problem(self.shown, *at, _key(loc), what, remedy))
 
-    def warn(self, loc: Seq[int | str], what: str, remedy: str) -> None:
-        self.problems.append(Problem(self.shown, *self.where(loc), _key(loc), what, remedy, "warning"))
+    def warn(self, loc: Seq[int | str], what: str, remedy: str, lint: str = "") -> None:
+        """Note a doubt at `loc`. `lint`: its ID, where it can be disabled."""
+        at = self.where(loc)
+        self.problems.append(Problem(self.shown, *at, _key(loc), what, remedy, "warning", lint))
 
 
 def _key(loc: Seq[int | str]) -> str:
@@ -116,6 +120,7 @@ def read(path: Path, shown: str, name: str) -> Document:
     try:
         text = _text(path)
         document.data = _Builder(document).build(text)
+        document.comments = comments(text)
     except _Unusable as unusable:
         document.problems.append(Problem(shown, *unusable.at, unusable.key, unusable.what, unusable.remedy))
     return document
