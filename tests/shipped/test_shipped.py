@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from rollbackd.config import check_paths, load
+from rollbackd.config import check_paths, examine, load
 from rollbackd.core.model import Plan, Trigger
 from rollbackd.demo.daemon import DEMO_DIR
 
 ROOT = Path(__file__).parents[2]
-YAML = sorted([*ROOT.glob("triggers/*.yml"), *ROOT.glob("plans/*/plan.yml")])
+TESTS = sorted(ROOT.glob("triggers/*.test.yml"))
+YAML = sorted({*ROOT.glob("triggers/*.yml"), *ROOT.glob("plans/*/plan.yml")}.difference(TESTS))
 SCRIPTS = sorted(ROOT.glob("plans/*/scripts/*"))
 RULE = re.compile(r"\b[TWDXSEJ][1-9][0-9]?\b")
 FAULTS = re.compile(r"\bfaults? +(\d+(?:(?:, | and |, and |–)\d+)*)", re.IGNORECASE)
@@ -44,6 +46,11 @@ def everything(folder: Path) -> Path:
 @pytest.mark.parametrize("path", YAML, ids=shipped_id)
 def test_every_file_passes_the_checks_by_itself(path: Path) -> None:
     assert [str(problem) for problem in check_paths([path])] == []
+
+
+def test_the_lints_have_nothing_against_it(tmp_path: Path) -> None:
+    found = examine([everything(tmp_path)], date(2026, 11, 21))
+    assert ([str(problem) for problem in found.problems], found.disabled) == ([], [])
 
 
 def test_all_of_it_together_loads_without_a_warning(tmp_path: Path) -> None:

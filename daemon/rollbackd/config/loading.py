@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
-from rollbackd.config import instance
+from rollbackd.config import instance, lints
 from rollbackd.config.bundle import Bundle, gather, judge
 from rollbackd.config.families import families
 from rollbackd.config.plans import resolve_plan
@@ -19,7 +19,8 @@ from rollbackd.config.yaml_source import Document, read
 from rollbackd.core.model import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import date
 
     from rollbackd.config.models.instance import InstanceModel
     from rollbackd.settings import PrometheusSettings, ReceiverSettings
@@ -117,6 +118,11 @@ class Checked:
     triggers: int
     plans: int
     whole: bool
+    disabled: list[lints.Disabled] = field(default_factory=list)
+
+
+Ask: TypeAlias = "Callable[[Bundle], list[Problem]]"
+"""Finds out more of the triggers that were read."""
 
 
 def check_paths(paths: Iterable[Path | str]) -> list[Problem]:
@@ -124,8 +130,9 @@ def check_paths(paths: Iterable[Path | str]) -> list[Problem]:
     return examine(paths).problems
 
 
-def examine(paths: Iterable[Path | str]) -> Checked:
-    """Every problem of the files, and of what they name. A path is a rollbackd.yml, a file of triggers, a
+def examine(paths: Iterable[Path | str], today: date | None = None, ask: Ask | None = None) -> Checked:
+    """Every problem of the files, and of what they name, and, where it is said which day it is, what lints
+    find; `ask` finds more. A path is a rollbackd.yml, a file of triggers, a
     plan.yml, or a folder: its rollbackd.yml, or else every file of ours below it. Without a rollbackd.yml,
     names are not looked up: what would define them may be elsewhere."""
     problems: list[Problem] = []
@@ -150,13 +157,33 @@ def examine(paths: Iterable[Path | str]) -> Checked:
         _sort_in(loose, document, problems)
     judge(loose)
     bundles.append(loose)
+    disabled: list[lints.Disabled] = []
+    for bundle in bundles:
+        settled = _linted(bundle, today, ask)
+        problems += settled.problems
+        disabled += settled.disabled
     return Checked(
-        in_order(problems + [problem for bundle in bundles for problem in bundle.problems()]),
+        in_order(problems),
         files=len({_real(document) for bundle in bundles for document in bundle.documents()}),
         triggers=sum(len(bundle.triggers) for bundle in bundles),
         plans=sum(len(bundle.plans) for bundle in bundles),
         whole=len(bundles) > 1,
+        disabled=sorted(disabled),
     )
+
+
+def _linted(bundle: Bundle, today: date | None, ask: Ask | None) -> lints.Settled:
+    found = bundle.problems()
+    if today is None:
+        return lints.Settled(found, [])
+    seen: set[lints.Needs] = {"file"}
+    if bundle.instance is not None:
+        seen.add("set")
+    found += lints.find(bundle, today)
+    if ask is not None:
+        seen.add("prometheus")
+        found += ask(bundle)
+    return lints.settle(bundle.documents(), found, today, seen)
 
 
 def _real(document: Document) -> str:

@@ -23,7 +23,7 @@ MAX_NESTING = 100
 Kind = Literal["vector", "scalar", "matrix", "string"]
 _MANY_SIGNS = re.compile(r"(?:[-+]\s*){50}")  # parsing them takes time that grows with their square
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\t": r"\t", "\r": r"\r"})
-_KEEP_LABELS = re.compile(
+KEEP_LABELS = re.compile(
     r"(abs|ceil|clamp|clamp_max|clamp_min|exp|floor|ln|log10|log2|round|sgn|sort|sort_desc|sqrt|timestamp"
     r"|rate|irate|increase|delta|idelta|deriv|changes|resets|predict_linear"
     r"|(avg|count|max|min|sum|stddev|stdvar|quantile|present)_over_time)\Z"
@@ -51,21 +51,27 @@ class Expression:
 
 
 @lru_cache(maxsize=16_384)
-def analyse(text: str) -> Expression:
-    """Parse an expression. ValueError with what is wrong, in one line."""
+def parsed(text: str) -> Any:
+    """The library's tree of an expression. ValueError where it is none, or too much of one."""
     if len(text) > MAX_LENGTH:
         raise ValueError(f"longer than {MAX_LENGTH} characters")
     if _MANY_SIGNS.search(text) or _nesting(text) > MAX_NESTING:
         raise ValueError(f"nested deeper than {MAX_NESTING} levels")
+    return promql.parse(text)
+
+
+@lru_cache(maxsize=16_384)
+def analyse(text: str) -> Expression:
+    """What is known of an expression. ValueError with what is wrong, in one line."""
     try:
         found: dict[str, None] = {}
-        parsed = promql.parse(text)
-        reading = _visit(parsed, found, counts=True)
+        tree = parsed(text)
+        reading = _visit(tree, found, counts=True)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except ValueError as error:
         raise ValueError(one_line(str(error), 160)) from None
-    return Expression(reading.kind, reading.longest, tuple(found), reading.labels, _filter(parsed))
+    return Expression(reading.kind, reading.longest, tuple(found), reading.labels, _filter(tree))
 
 
 def coverage(expression: Expression, per: tuple[str, ...]) -> tuple[str, ...]:
@@ -144,10 +150,10 @@ def _visit(node: Any, found: dict[str, None], counts: bool) -> _Reading:
             return _Reading("vector")
         case promql.MatrixSelector():
             inner = _visit(node.vector_selector, found, counts)
-            return _Reading("matrix", inner.longest + _ms(node.range))
+            return _Reading("matrix", inner.longest + milliseconds(node.range))
         case promql.SubqueryExpr():
             inner = _visit(node.expr, found, counts and node.offset is None and node.at is None)
-            return _Reading("matrix", inner.longest + _ms(node.range), inner.labels)
+            return _Reading("matrix", inner.longest + milliseconds(node.range), inner.labels)
         case promql.AggregateExpr():
             return _aggregate(node, found, counts)
         case promql.Call():
@@ -178,7 +184,7 @@ def _call(node: Any, found: dict[str, None], counts: bool) -> _Reading:
     labels: frozenset[str] | None = None
     if kind == "scalar" or name in ("vector", "time"):
         labels = frozenset()
-    elif _KEEP_LABELS.match(name):
+    elif KEEP_LABELS.match(name):
         labels = next((each.labels for each in inside if each.kind in ("vector", "matrix")), None)
     return _Reading(kind, max((each.longest for each in inside), default=0), labels)
 
@@ -208,7 +214,8 @@ def _joined(node: Any, operator: str, left: _Reading, right: _Reading) -> frozen
     return None
 
 
-def _ms(range_: timedelta | None) -> Ms:
+def milliseconds(range_: timedelta | None) -> Ms:
+    """0 for none."""
     return round(range_.total_seconds() * 1000) if range_ is not None else 0
 
 
@@ -229,8 +236,12 @@ def _selector(node: Any) -> str:
 
 def matcher_text(matcher: Any) -> str:
     """A matcher as PromQL."""
-    operator = next(text for op, text in _OPERATORS if op == matcher.op)
-    return f'{matcher.name}{operator}"{escaped(matcher.value)}"'
+    return f'{matcher.name}{operator_text(matcher)}"{escaped(matcher.value)}"'
+
+
+def operator_text(matcher: Any) -> str:
+    """`=~` of `code=~"5.."`."""
+    return next(text for op, text in _OPERATORS if op == matcher.op)
 
 
 def escaped(value: str) -> str:
