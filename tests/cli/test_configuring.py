@@ -70,7 +70,7 @@ def test_warnings_count_with_strict(
     monkeypatch: pytest.MonkeyPatch, severities: Sequence[str], options: list[str], code: int, total: str
 ) -> None:
     found = [problem(severity, f"{number}.yml") for number, severity in enumerate(severities)]
-    monkeypatch.setattr(config, "examine", lambda paths: Checked(found, 3, 5, 1, True))
+    monkeypatch.setattr(config, "examine", lambda *_: Checked(found, 3, 5, 1, True))
     result = rollbackd("check", "x", *options)
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (code, total)
     result = rollbackd("check", "x", "--format", "json", *options)
@@ -98,7 +98,7 @@ def test_a_configuration_without_triggers_is_warned_of(tmp_path: Path) -> None:
 
 def test_annotations_of_a_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [problem("error"), problem("warning", "b,c:d\n::error::.yml")]
-    monkeypatch.setattr(config, "examine", lambda paths: Checked(found, 3, 5, 1, True))
+    monkeypatch.setattr(config, "examine", lambda *_: Checked(found, 3, 5, 1, True))
     said = rollbackd("check", "x", "--format", "github").stdout.splitlines()
     assert said == [
         "::error file=a.yml,line=3,col=7::windows: is 100%25 wrong; write 8",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from rollbackd.cli.text import count, visible
 
 if TYPE_CHECKING:
     from rollbackd.cli.client import Daemon
-    from rollbackd.config import Checked, Problem
+    from rollbackd.config import Checked, Problem, lints
 
 
 @click.command()
@@ -30,17 +31,22 @@ if TYPE_CHECKING:
     show_default=True,
     help="github: annotations of a workflow.",
 )
-def check(paths: Sequence[Path], strict: bool, form: str) -> int:
-    """Every error of every file, as FILE:LINE:COL: KEY: what; what to do."""
+@click.option("--explain", metavar="ID", help="Say what a lint means, and do nothing else; `list`: all IDs.")
+def check(paths: Sequence[Path], strict: bool, form: str, explain: str | None) -> int:
+    """Every error and every doubt of every file, as FILE:LINE:COL: KEY: what; what to do."""
+    if explain is not None:
+        click.echo(_explained(explain))
+        return Exit.YES
     from rollbackd.config import examine
 
     named = paths or [_default()]
-    checked = examine(named)
+    checked = examine(named, datetime.now(UTC).date())
     problems = [*checked.problems, *_nothing_watched(checked, str(named[0]))]
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
     if form == "json":
         found = {"errors": errors, "warnings": warnings, "problems": [_document(each) for each in problems]}
+        found["disabled"] = [_disabled(each) for each in checked.disabled]
         click.echo(json.dumps(found, indent=2))
     else:
         for problem in problems:
@@ -49,6 +55,21 @@ def check(paths: Sequence[Path], strict: bool, form: str) -> int:
     if errors:
         return Exit.NO
     return Exit.WARNINGS if warnings and strict else Exit.YES
+
+
+def _explained(name: str) -> str:
+    from rollbackd.config import lints
+    from rollbackd.config.validate import nearest
+
+    if name == "list":
+        width = max(map(len, lints.LINTS))
+        return "\n".join(f"{lint.id:{width}}  {lint.means}" for lint in lints.LINTS.values())
+    lint = lints.named(name)
+    if lint is None:
+        close = nearest(name, lints.LINTS)
+        remedy = f"did you mean {close}?" if close else "`--explain list` names them"
+        raise click.BadParameter(f"there is no lint {visible(name)}; {remedy}", param_hint="--explain")
+    return lints.explanation(lint)
 
 
 def _default() -> Path:
@@ -82,17 +103,32 @@ def summary(errors: int, warnings: int, files: int, checked: Checked) -> str:
 
 
 def _text(problem: Problem) -> str:
-    return visible(f"{problem} (warning)" if problem.severity == "warning" else str(problem))
+    warning = " (warning)" if problem.severity == "warning" else ""
+    return visible(f"{problem}{warning}{_named(problem)}")
+
+
+def _named(problem: Problem) -> str:
+    return f" [{problem.lint}]" if problem.lint else ""
 
 
 def _document(problem: Problem) -> dict[str, object]:
     names = ("file", "line", "column", "key", "what", "remedy", "severity")
-    return {name: getattr(problem, name) for name in names}
+    document = {name: getattr(problem, name) for name in names}
+    from rollbackd.config import lints
+
+    lint = lints.named(problem.lint)
+    known = {"lint": lint.id, "reason": lint.reason, "docs": f"docs/lints.md#{lint.id}"} if lint else {}
+    return document | known
+
+
+def _disabled(disabled: lints.Disabled) -> dict[str, object]:
+    said = {"until": disabled.until.isoformat(), "because": disabled.because}
+    return _document(disabled.problem) | said
 
 
 def _github(problem: Problem) -> str:
     """An annotation. What a workflow command reserves is escaped, or a file's name could be a command."""
-    message = _escaped(f"{problem.key}: {problem.what}; {problem.remedy}")
+    message = _escaped(f"{problem.key}: {problem.what}; {problem.remedy}{_named(problem)}")
     file = _escaped(problem.file).replace(":", "%3A").replace(",", "%2C")
     return f"::{problem.severity} file={file},line={problem.line},col={problem.column}::{message}"
 
