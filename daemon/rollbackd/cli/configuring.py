@@ -18,6 +18,8 @@ from rollbackd.cli.text import count, visible
 if TYPE_CHECKING:
     from rollbackd.cli.client import Daemon
     from rollbackd.config import Checked, Problem, lints
+    from rollbackd.config.bundle import Bundle
+    from rollbackd.config.loading import Ask
 
 
 @click.command()
@@ -31,8 +33,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="github: annotations of a workflow.",
 )
+@click.option("--online", is_flag=True, help="Ask Prometheus what it says of the triggers now.")
+@click.option("--prometheus", metavar="URL", help="Ask that one, without credentials; implies --online.")
 @click.option("--explain", metavar="ID", help="Say what a lint means, and do nothing else; `list`: all IDs.")
-def check(paths: Sequence[Path], strict: bool, form: str, explain: str | None) -> int:
+def check(
+    paths: Sequence[Path], strict: bool, form: str, online: bool, prometheus: str | None, explain: str | None
+) -> int:
     """Every error and every doubt of every file, as FILE:LINE:COL: KEY: what; what to do."""
     if explain is not None:
         click.echo(_explained(explain))
@@ -40,21 +46,58 @@ def check(paths: Sequence[Path], strict: bool, form: str, explain: str | None) -
     from rollbackd.config import examine
 
     named = paths or [_default()]
-    checked = examine(named, datetime.now(UTC).date())
+    untold: list[str] = []
+    ask = _asker(prometheus, untold) if online or prometheus is not None else None
+    checked = examine(named, datetime.now(UTC).date(), ask)
     problems = [*checked.problems, *_nothing_watched(checked, str(named[0]))]
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
     if form == "json":
         found = {"errors": errors, "warnings": warnings, "problems": [_document(each) for each in problems]}
         found["disabled"] = [_disabled(each) for each in checked.disabled]
+        found["untold"] = untold
         click.echo(json.dumps(found, indent=2))
     else:
         for problem in problems:
             click.echo(_github(problem) if form == "github" else _text(problem))
         click.echo(summary(errors, warnings, len({problem.file for problem in problems}), checked))
-    if errors:
-        return Exit.NO
+    for why in untold:
+        complain(f"cannot tell: {why}")
+    if errors or untold:
+        return Exit.NO if errors else Exit.CANNOT_TELL
     return Exit.WARNINGS if warnings and strict else Exit.YES
+
+
+def _asker(url: str | None, untold: list[str]) -> Ask:
+    """Asks the Prometheus of each configuration, or that of the URL; what it cannot tell is added."""
+    from pydantic_core import PydanticCustomError
+
+    from rollbackd.config.instance import prometheus
+    from rollbackd.config.models.types import Url
+    from rollbackd.settings import PrometheusSettings
+    from rollbackd.tuning.online import examine
+
+    if url is not None:
+        try:
+            Url().parse(url)
+        except PydanticCustomError as error:
+            raise click.BadParameter(error.message(), param_hint="--prometheus") from None
+
+    def ask(bundle: Bundle) -> list[Problem]:
+        if not bundle.triggers:
+            return []
+        if url is not None:
+            settings = PrometheusSettings((url,))
+        elif bundle.instance is not None and bundle.settings is not None:
+            settings = prometheus(bundle.settings, bundle.instance.path.absolute().parent)
+        else:
+            untold.append("there is no rollbackd.yml to say which Prometheus; name it with --prometheus URL")
+            return []
+        looked = examine(bundle.triggers, settings)
+        untold.extend(looked.untold)
+        return looked.problems
+
+    return ask
 
 
 def _explained(name: str) -> str:

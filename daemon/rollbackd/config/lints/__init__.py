@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from rollbackd.config.lints.lint import Lint, Needs
-from rollbackd.config.lints.linting import Disabled, Settled, find, settle
+from rollbackd.config.lints.lint import Finding, Lint, Needs, expressions, leaves
+from rollbackd.config.lints.linting import Disabled, Settled, Severity, find, problem, settle
 from rollbackd.config.lints.registry import LINTS, document, explanation, named
 
 __all__ = [
     "LINTS",
     "Disabled",
+    "Finding",
     "Lint",
     "Needs",
     "Settled",
+    "Severity",
     "document",
     "explanation",
+    "expressions",
     "find",
+    "leaves",
     "named",
+    "problem",
     "settle",
 ]

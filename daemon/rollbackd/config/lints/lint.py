@@ -62,20 +62,22 @@ class Watched:
 
     @cached_property
     def leaves(self) -> list[tuple[Loc, ConditionModel]]:
-        """The conditions that are not composed of others, that of `recovered` included."""
-        model, loc = self.read.model, self.read.loc
-        found = list(_leaves(model, loc))
-        if model.recovered is not None:
-            found += _leaves(model.recovered, (*loc, "recovered"))
-        return found
+        return list(leaves(self.read))
 
     @cached_property
     def asked(self) -> list[Asked]:
         return [
             Asked((*at, *keys), role, text, leaf, self, tree(text))
             for at, leaf in self.leaves
-            for role, keys, text in _expressions(leaf)
+            for role, keys, text in expressions(leaf)
         ]
+
+
+def leaves(read: ReadTrigger) -> Iterator[tuple[Loc, ConditionModel]]:
+    """Its conditions that are not composed of others, that of `recovered` included, and where they stand."""
+    yield from _leaves(read.model, read.loc)
+    if read.model.recovered is not None:
+        yield from _leaves(read.model.recovered, (*read.loc, "recovered"))
 
 
 def _leaves(model: ConditionModel, loc: Loc) -> Iterator[tuple[Loc, ConditionModel]]:
@@ -90,7 +92,8 @@ def _leaves(model: ConditionModel, loc: Loc) -> Iterator[tuple[Loc, ConditionMod
         yield loc, model
 
 
-def _expressions(model: ConditionModel) -> Iterator[tuple[Role, tuple[str, ...], str]]:
+def expressions(model: ConditionModel) -> Iterator[tuple[Role, tuple[str, ...], str]]:
+    """The queries of a leaf that yield a value for each subject, and under which keys they stand."""
     if model.expr is not None:
         yield "expr", ("expr",), model.expr
     if model.ratio is not None:

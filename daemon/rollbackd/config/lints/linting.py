@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rollbackd.config.lints.directives import Disable, note, read_directives
 from rollbackd.config.lints.lint import Watched
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rollbackd.config.yaml_source import Document
 
 TESTS = ".test.yml"
+
+
+Severity = Literal["error", "warning"]
 
 
 class Disabled(NamedTuple):
@@ -56,15 +59,16 @@ def find(bundle: Bundle, today: date) -> list[Problem]:
         )
         for lint in LINTS.values():
             for finding in lint.find(watched) if lint.find is not None else ():
-                found.append(_problem(document, lint, finding))
+                found.append(problem(document, lint, finding))
     return found
 
 
-def _problem(document: Document, lint: Lint, finding: Finding) -> Problem:
+def problem(document: Document, lint: Lint, finding: Finding, severity: Severity = "warning") -> Problem:
+    """The finding, where it stands. Errors cannot be disabled."""
     at = document.where(finding.loc)
     key = next((part for part in reversed(finding.loc) if isinstance(part, str)), "file")
     remedy = finding.remedy or lint.remedy
-    return Problem(document.shown, *at, key, finding.what, remedy, "warning", lint.id)
+    return Problem(document.shown, *at, key, finding.what, remedy, severity, lint.id)
 
 
 def _tested(folder: os.PathLike[str]) -> frozenset[str] | None:
@@ -99,14 +103,15 @@ def settle(
         told += said.malformed
         by_file[document.shown] = said.disables
     disabled: list[Disabled] = []
-    for problem in problems:
-        heeded = [each for each in by_file.get(problem.file, ()) if _heeds(each, problem, today)]
+    for each in problems:
+        heeded = [one for one in by_file.get(each.file, ()) if _heeds(one, each, today)]
         if heeded:
-            disabled.append(Disabled(problem, heeded[0].until, heeded[0].because))
+            disabled.append(Disabled(each, heeded[0].until, heeded[0].because))
         else:
-            told.append(problem)
+            told.append(each)
     for disables in by_file.values():
-        told += (problem for disable in disables for problem in _of_comment(disable, today, seen))
+        for disable in disables:
+            told += _of_comment(disable, today, seen)
     return Settled(told, disabled)
 
 
