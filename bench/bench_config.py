@@ -1,7 +1,7 @@
 """How long 1,000 triggers and 50 plans take to load: `python bench/bench_config.py [RUNS]`.
 
 Prints medians: reading YAML with positions, validating it (pydantic and PromQL), and the rest (resolving, the
-checks between files, hashing the plans' folders).
+checks between files, hashing the plans' folders); then how long a check takes, its lints included.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import statistics
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
-from rollbackd.config import load
+from rollbackd.config import examine, load
 from rollbackd.config.bundle import gather
+from rollbackd.config.lints.tree import tree
 from rollbackd.config.models.plans import PlanModel
-from rollbackd.config.promql import analyse
+from rollbackd.config.promql import analyse, parsed
 from rollbackd.config.triggers import read_triggers
 from rollbackd.config.validate import validate
 
@@ -74,14 +76,21 @@ def write(folder: Path) -> Path:
         (plan / "plan.yml").write_text(PLAN.format(n=number))
         (plan / "go.sh").write_text("#!/bin/sh\n")
         (plan / "go.sh").chmod(0o755)
+    tests = "".join(f"  - {{trigger: Trigger{number}}}\n" for number in range(FILES * EACH))
+    (folder / "triggers" / "all.test.yml").write_text(f"tests:\n{tests}")
     main = folder / "rollbackd.yml"
     main.write_text(MAIN)
     return main
 
 
-def once(main: Path) -> tuple[float, float, float]:
-    """(reading, validating, all of it), in ms; nothing cached."""
-    analyse.cache_clear()
+def forget() -> None:
+    for cached in (analyse, parsed, tree):
+        cached.cache_clear()
+
+
+def once(main: Path) -> tuple[float, float, float, float]:
+    """(reading, validating, all of it, a check with lints), in ms; nothing cached."""
+    forget()
     began = time.perf_counter()
     bundle = gather(main, str(main))
     reading = time.perf_counter() - began
@@ -91,25 +100,31 @@ def once(main: Path) -> tuple[float, float, float]:
     for document in bundle.plan_files:
         validate(PlanModel, document, document.data)
     validating = time.perf_counter() - began
-    analyse.cache_clear()
+    forget()
     began = time.perf_counter()
     loaded = load(main)
     total = time.perf_counter() - began
     if len(loaded.core.triggers) != FILES * EACH:
         raise SystemExit("not every trigger was loaded")
-    return reading * 1000, validating * 1000, total * 1000
+    forget()
+    began = time.perf_counter()
+    if examine([main], datetime.now(UTC).date()).problems:
+        raise SystemExit("the lints have something against it")
+    checking = time.perf_counter() - began
+    return reading * 1000, validating * 1000, total * 1000, checking * 1000
 
 
 def run(runs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         main = write(Path(folder))
-        reading, validating, total = (
+        reading, validating, total, checking = (
             statistics.median(each) for each in zip(*(once(main) for _ in range(runs)), strict=True)
         )
     rest = total - reading - validating
     print(f"{FILES * EACH} triggers, {PLANS} plans, median of {runs}: {total:.0f} ms")
     for name, part in (("read YAML", reading), ("validate", validating), ("resolve and compare", rest)):
         print(f"  {name:20} {part:5.0f} ms  {part / total:4.0%}")
+    print(f"checked, lints included: {checking:.0f} ms")
 
 
 if __name__ == "__main__":

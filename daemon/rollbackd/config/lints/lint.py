@@ -84,10 +84,9 @@ def _leaves(model: ConditionModel, loc: Loc) -> Iterator[tuple[Loc, ConditionMod
     """The condition itself, or those that it is composed of."""
     composed = False
     for key in ("all", "any"):
-        parts = getattr(model, key, None) or getattr(model, f"{key}_", None)
-        for index, part in enumerate(parts or ()):
+        for index, part in enumerate(getattr(model, f"{key}_", None) or ()):
             composed = True
-            yield (*loc, key, index), part
+            yield from _leaves(part, (*loc, key, index))
     if not composed:
         yield loc, model
 
