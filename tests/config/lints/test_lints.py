@@ -120,6 +120,7 @@ EXPRESSIONS: list[tuple[str, list[str]]] = [
         ["no-traffic-floor"],
     ),
     ('sum(rate(x_bucket{le="0.3"}[1m])) / sum(rate(x_count[1m]))', ["no-traffic-floor"]),
+    ("sum(lag) / clamp_min(sum(rate(x_total[1m])), 1)", []),
     ("sum(topk(3, queue))", []),
     ("topk(1, sum by (a) (queue))", ["topk", "several-series"]),
     ("pg_up", ["unaggregated"]),
@@ -168,6 +169,7 @@ TRIGGERS: list[tuple[str, list[str]]] = [
     (RATIO + 'breach: "== 0"', []),
     (OF_TWO + 'breach: "> 2"', []),
     (RATIO.replace("errors: 'sum", "errors: '100 * sum") + 'breach: "> 2"', []),
+    (RATIO.replace("[1m]))'\n  total", "[1m])) / 0.01'\n  total") + 'breach: "> 2"', []),
     (RATIO.replace('(rate(x_total{code=~"5.."}[1m]))', "(bad_jobs > 3)"), ["instant-selector"]),
     (PLAIN + 'breach: "== 3"', ["float-equality"]),
     (PLAIN + 'breach: "== 0"', []),
@@ -186,6 +188,7 @@ TRIGGERS: list[tuple[str, list[str]]] = [
     ('expr: "pg_up"\nper: [instance]', []),
     ('expr: "pg_up"\nper: [datname]', ["unaggregated"]),
     (PLAIN + "recovered: {expr: 'irate(sum(x)[5m:])', breach: '> 1'}", ["irate", "rate-of-sum"]),
+    (PLAIN + "traffic: {expr: 'sum(jobs offset 1w)', at_least: 1}\n", []),
     (PLAIN + "traffic: {expr: 'jobs', at_least: 1}\n", ["instant-selector", "unaggregated"]),
     (PLAIN + "traffic: {expr: 'jobs', at_least: 1}\ncoverage: 'max(timestamp(jobs))'", ["unaggregated"]),
 ]

@@ -30,7 +30,8 @@ def _no_traffic_floor(watched: Watched) -> Iterator[Finding]:
 
 def _thin(root: Node) -> str:
     """What the reading is, where it may be made of hardly anything."""
-    if any(_is_flow(quotient.inside[1]) for quotient in quotients(root)):
+    divisors = [quotient.inside[1] for quotient in quotients(root)]
+    if any(_is_flow(divisor) and divisor.name != "clamp_min" for divisor in divisors):
         return "divides by a rate, which may be next to nothing"
     if any(node.kind == "call" and node.name == "histogram_quantile" for node in top(root)):
         return "is a quantile, perhaps of a handful of requests"
@@ -64,7 +65,8 @@ def _breach_out_of_reach(watched: Watched) -> Iterator[Finding]:
 def _is_share(ratio: RatioModel) -> bool:
     """Whether the errors are certainly a part of the total: the same metric, matched more narrowly."""
     parts, whole = list(selectors(tree(ratio.errors).root)), list(selectors(tree(ratio.total).root))
-    if len(parts) != 1 or len(whole) != 1 or "*" in ratio.errors:
+    counted = any(node.kind == "binary" for node in nodes(tree(ratio.errors).root))
+    if len(parts) != 1 or len(whole) != 1 or counted:
         return False
     return bool(narrower(parts[0], whole[0]))
 
