@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from rollbackd.config import library
+from rollbackd.config import examine, library
 from rollbackd.config.bundle import Bundle, judge
 from rollbackd.config.library import Template, Use, read_example, templates
 from rollbackd.config.yaml_source import Document, read
@@ -266,3 +267,17 @@ def test_a_template_file_watches_nothing(tmp_path: Path) -> None:
     assert bundle.problems() == []
     assert bundle.triggers == []
     assert [trigger.name for _, trigger in bundle.examples] == ["api-errors", "plain"]
+
+
+def test_lints_look_at_templates_and_at_what_is_made_of_them(
+    tmp_path: Path, shelf: dict[str, Template]
+) -> None:
+    """Which needs no test of the user's: the template has its own."""
+    assert shelf
+    today = date(2026, 11, 21)
+    (tmp_path / "metric.yml").write_text(TEMPLATES.replace("expr: min(x)", "expr: sum(irate(x_total[1m]))"))
+    found = examine([tmp_path / "metric.yml"], today).problems
+    assert [(problem.line, problem.lint) for problem in found] == [(34, "irate")]
+    judged(tmp_path, "use: library/plain, plan: p", "use: library/plain, plan: p, trigger: own, windows: 1")
+    found = examine([tmp_path / "api.yml"], today).problems
+    assert [(problem.line, problem.lint) for problem in found] == [(6, "one-sample")]

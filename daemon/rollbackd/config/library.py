@@ -142,7 +142,10 @@ def expand(document: Document) -> None:
 def _entry(document: Document, loc: Loc, entry: Mapping) -> Mapping | None:
     use = Use(document, (*loc, "use"), entry["use"], (*loc, "set"), entry.get("set"))
     made = fill(use)
-    return None if made is None else _merged(made, entry, frozenset(["use", "set"]))
+    if made is None:
+        return None
+    document.templates[document.where(loc)] = str(entry["use"]).removeprefix(PREFIX)
+    return _merged(made, entry, frozenset(["use", "set"]))
 
 
 def fill(use: Use) -> Mapping | None:
@@ -327,8 +330,9 @@ def _checked(template: Template) -> Iterator[ReadTrigger]:
     _check_parameters(template)
     if len(errors(document.problems)) > before:
         return
-    head = _HEAD.model_copy(update={"interval": model.interval})
-    found = _judged(document, (*template.loc, "trigger"), example(template), head)
+    head, loc = _HEAD.model_copy(update={"interval": model.interval}), (*template.loc, "trigger")
+    document.templates[document.where(loc)] = model.template
+    found = _judged(document, loc, example(template), head)
     if found is not None:
         yield found
 

@@ -46,6 +46,11 @@ class ReadTrigger(NamedTuple):
     def group_loc(self) -> Loc:
         return self.loc[:2]
 
+    @property
+    def template(self) -> str | None:
+        """The name of the template that it was made of."""
+        return self.document.templates.get(self.document.where(self.loc))
+
 
 def read_triggers(document: Document) -> list[ReadTrigger]:
     """Every sound trigger of the file; what is wrong with the others is noted."""

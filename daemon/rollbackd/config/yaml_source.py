@@ -83,6 +83,7 @@ class Document:
         self.data: Mapping | None = None
         self.problems: list[Problem] = []
         self.comments: list[Comment] = []  # that speak to us
+        self.templates: dict[Position, str] = {}  # of entries that were made of one, by where they stand
         self.spoilt: set[Position] = set()  # values that an error was told of when they were read
 
     def where(self, loc: Seq[int | str], *, at_key: bool = False) -> Position:

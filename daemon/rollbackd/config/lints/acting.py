@@ -41,7 +41,9 @@ def _shadow_undated(watched: Watched) -> Iterator[Finding]:
 
 
 def _untested(watched: Watched) -> Iterator[Finding]:
-    model = watched.read.model
+    model, template = watched.read.model, watched.read.template
+    if template is not None:  # has tests of its own
+        return
     if watched.tested is None or model.trigger not in watched.tested:
         what = f"no test names {model.trigger}"
         if watched.tested is None:

@@ -40,13 +40,14 @@ class Settled(NamedTuple):
 
 
 def find(bundle: Bundle, today: date) -> list[Problem]:
-    """What every lint finds in the bundle's sound triggers, disabled or not."""
+    """What every lint finds in the bundle's sound triggers, and in what its templates make of their examples,
+    disabled or not."""
     plans = {plan.model.plan: plan.model for plan in bundle.plans}
     said = {id(document): read_directives(document) for document in bundle.trigger_files}
     tested = {folder: _tested(folder) for folder in {each.path.parent for each in bundle.trigger_files}}
     max_action = bundle.settings.max_action if bundle.settings is not None else "auto"
     found: list[Problem] = []
-    for each, trigger in bundle.triggers:
+    for each, trigger in [*bundle.triggers, *bundle.examples]:
         document = each.document
         watched = Watched(
             read=each,
