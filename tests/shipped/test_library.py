@@ -204,3 +204,11 @@ def test_it_is_found_in_a_checkout_and_packed_for_the_rest() -> None:
     assert library.folder() == ROOT / "triggers"
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     assert build["targets"]["wheel"]["force-include"] == {"triggers": "rollbackd/library"}
+
+
+@each
+def test_recovery_can_be_proven_within_the_shortest_sla(name: str) -> None:
+    """Level 4 has 10 minutes; what is left after settling and three ok windows is for the steps (S3)."""
+    trigger = made(name)
+    if trigger.action not in ("notify", "shadow"):
+        assert trigger.recovery().longest_range + 3 * trigger.interval <= 6 * 60_000
