@@ -41,9 +41,10 @@ def _label_value(value: object) -> Value:
 def _regex(value: object) -> Value:
     text = Text().parse(value)
     try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError):
-        raise refuse(f"{shown(text)} is not a regular expression", "look for an open bracket") from None
+        promql.parse(f'x{{a=~"{escaped(text)}"}}')
+    except ValueError:
+        what = f"{shown(text)} is not a regular expression"
+        raise refuse(what, "look for an open bracket; Prometheus has RE2's, without look-around") from None
     return Value(text, text, escaped(text))
 
 
