@@ -190,6 +190,7 @@ REFUSED = {
     "range: 60": "expected a duration, got 60; write 1m",
     "service: 5": 'expected text, got 5; write it in quotes: "5"',
     "status: '5(('": '"5((" is not a regular expression; look for an open bracket',
+    "status: '5(?=0)'": "Prometheus has RE2's, without look-around",
     "label: a-b": 'cannot be "a-b"; use letters, digits and `_`, no digit first, not `__` first',
     "metric: 'x{}'": 'cannot be "x{}"; use letters, digits, `_` and `:`, no digit first',
     "per: 5": "expected at most 10 label names, got 5; write [one, two]",

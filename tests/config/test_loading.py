@@ -62,6 +62,18 @@ def test_a_ratio(good: Path) -> None:
     assert ratio.source == "triggers/api.yml:8"
 
 
+def test_a_trigger_of_the_library_is_one_of_the_files(good: Path) -> None:
+    shop = load(good).core.trigger("shop-error-ratio")
+    assert shop is not None
+    assert (shop.source, shop.group, shop.windows) == ("triggers/library.yml:5", "library", 12)
+    assert shop.condition.total == (
+        'sum by (cohort) (rate(http_requests_total{service="shop",namespace="prod"}[1m]))'
+    )
+    assert (str(shop.condition.breach), shop.condition.at_least, shop.per) == ("> 0.02", 2, ("cohort",))
+    assert shop.labels == {"team": "shop"}
+    assert shop.annotations["runbook"] == "rollbackd library error-ratio"
+
+
 def test_recovered_has_the_triggers_subjects_and_its_own_coverage(good: Path) -> None:
     recovered = trigger(load(good), "ApiErrorRatioHigh").recovered
     assert recovered is not None
