@@ -14,7 +14,13 @@ import yaml
 from rollbackd.config import ConfigErrors, Problem, check_paths, load
 
 HERE = Path(__file__).parent
-FILES = ("rollbackd.yml", "triggers/api.yml", "plans/api/plan.yml", "plans/api-forward-fix/plan.yml")
+FILES = (
+    "rollbackd.yml",
+    "triggers/api.yml",
+    "triggers/library.yml",
+    "plans/api/plan.yml",
+    "plans/api-forward-fix/plan.yml",
+)
 GARBAGE = (
     b"\0",
     b"\xff\xfe",
