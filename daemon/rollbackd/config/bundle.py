@@ -64,11 +64,11 @@ def gather(path: Path, shown: str) -> Bundle:
     if instance.data is not None:
         for key, into in (("triggers", bundle.trigger_files), ("plans", bundle.plan_files)):
             default = InstanceModel.model_fields[key].get_default(call_default_factory=True)
-            into += _named_files(instance, key, instance.data.get(key, default))
+            into += named_files(instance, key, instance.data.get(key, default))
     return bundle
 
 
-def _named_files(instance: Document, key: str, patterns: Any) -> Iterator[Document]:
+def named_files(instance: Document, key: str, patterns: Any) -> Iterator[Document]:
     """The documents that a list of patterns names, each once, in the order of their names."""
     folder, shown = instance.path.parent, os.path.dirname(instance.shown)
     found: set[str] = set()
@@ -109,7 +109,7 @@ def judge(bundle: Bundle) -> None:
             examples = library.check_templates(document)
             bundle.examples += [(each, resolve_trigger(each, means)) for each in examples]
             continue
-        _refuse_other_kinds(document, "groups")
+        refuse_other_kinds(document, "groups")
         library.expand(document)
         for each in read_triggers(document) if document.data is not None else ():
             before = len(errors(document.problems))
@@ -128,22 +128,23 @@ def _holds_templates(document: Document) -> bool:
     return document.data is not None and "templates" in document.data and "groups" not in document.data
 
 
-_HOLDS = {"groups": "triggers", "phases": "a plan", "prometheus": "a rollbackd.yml"}
+_HOLDS = {"groups": "triggers", "phases": "a plan", "prometheus": "a rollbackd.yml", "tests": "tests"}
 """What a file holds, by the key that tells."""
 
 
-def _refuse_other_kinds(document: Document, sign: str) -> None:
+def refuse_other_kinds(document: Document, sign: str) -> None:
     """One line for a file of another kind than `sign` says, in place of one for each of its keys."""
     data = document.data
     held = [what for key, what in _HOLDS.items() if data is not None and key in data]
     if held and _HOLDS[sign] not in held:
-        what = f"holds {held[0]}, where {_HOLDS[sign]} {'were' if sign == 'groups' else 'was'} expected"
+        were = "were" if sign in ("groups", "tests") else "was"
+        what = f"holds {held[0]}, where {_HOLDS[sign]} {were} expected"
         document.problem((), what, "move it, or correct the pattern that names it")
         document.data = None
 
 
 def _judge_plan(bundle: Bundle, document: Document) -> None:
-    _refuse_other_kinds(document, "phases")
+    refuse_other_kinds(document, "phases")
     if document.data is None:
         return
     model = validate(PlanModel, document, document.data)

@@ -15,6 +15,7 @@ from rollbackd.config.bundle import Bundle, gather, judge
 from rollbackd.config.families import families
 from rollbackd.config.plans import resolve_plan
 from rollbackd.config.problem import START, ConfigErrors, Problem, errors, in_order
+from rollbackd.config.suites import Suite, read_instance, suite_of
 from rollbackd.config.yaml_source import Document, read
 from rollbackd.core.model import Config
 
@@ -132,18 +133,21 @@ def check_paths(paths: Iterable[Path | str]) -> list[Problem]:
 
 def examine(paths: Iterable[Path | str], today: date | None = None, ask: Ask | None = None) -> Checked:
     """Every problem of the files, and of what they name, and, where it is said which day it is, what lints
-    find; `ask` finds more. A path is a rollbackd.yml, a file of triggers, a
-    plan.yml, or a folder: its rollbackd.yml, or else every file of ours below it. Without a rollbackd.yml,
+    find; `ask` finds more. A path is a rollbackd.yml, a file of triggers or of tests, a plan.yml, or a
+    folder: its rollbackd.yml, or else every file of ours below it but for tests. Without a rollbackd.yml,
     names are not looked up: what would define them may be elsewhere."""
     problems: list[Problem] = []
     bundles: list[Bundle] = []
     loose = Bundle()
+    suites: list[Suite] = []
     judged: set[str] = set()
     pending: list[Document] = []
     for path in paths:
         documents = list(_documents(Path(path), str(path), problems))
         for document in documents:
-            if _kind(document) == "instance":
+            if _kind(document) == "tests":
+                suites.append(suite_of(document, read_instance(None)))
+            elif _kind(document) == "instance":
                 bundle = gather(document.path, document.shown)
                 judge(bundle)
                 bundles.append(bundle)
@@ -162,9 +166,11 @@ def examine(paths: Iterable[Path | str], today: date | None = None, ask: Ask | N
         settled = _linted(bundle, today, ask)
         problems += settled.problems
         disabled += settled.disabled
+    problems += [problem for suite in suites for problem in suite.problems()]
+    read_in = [document for each in (*bundles, *suites) for document in each.documents()]
     return Checked(
         in_order(problems),
-        files=len({_real(document) for bundle in bundles for document in bundle.documents()}),
+        files=len({_real(document) for document in read_in}),
         triggers=sum(len(bundle.triggers) for bundle in bundles),
         plans=sum(len(bundle.plans) for bundle in bundles),
         whole=len(bundles) > 1,
@@ -205,9 +211,11 @@ def _sort_in(loose: Bundle, document: Document, problems: list[Problem]) -> None
             problems += document.problems
 
 
-def _kind(document: Document) -> Literal["instance", "triggers", "plan"] | None:
+def _kind(document: Document) -> Literal["instance", "triggers", "plan", "tests"] | None:
     """What the file is, by its keys, else by its name."""
     keys = set(document.data or ())
+    if "tests" in keys and "groups" not in keys:
+        return "tests"
     if "groups" in keys or "templates" in keys:
         return "triggers"
     if "plan" in keys or "phases" in keys:

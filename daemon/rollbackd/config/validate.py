@@ -34,6 +34,7 @@ _MEANT = {
     "alert": ("trigger",),
     "name": ("trigger", "step", "phase", "check", "plan"),
     "rules": ("triggers",),
+    "rule_files": ("triggers",),
     "command": ("run",),
     "cmd": ("run",),
     "script": ("run",),
