@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rollbackd.cli import acting, configuring, library, rollouts, running, watching
+from rollbackd.cli import acting, configuring, library, rollouts, running, testing, watching
 from rollbackd.cli.errors import Exit, Failed, complain
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
@@ -26,6 +26,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         acting.start,
     ),
     "Saying what may act": (rollouts.rollout, acting.pause, acting.unpause, acting.rearm),
+    "Tuning triggers": (testing.test,),
     "Configuring": (configuring.check, library.library, configuring.reload),
     "Running": (running.run, running.audit, running.demo, running.version),
 }

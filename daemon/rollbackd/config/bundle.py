@@ -77,7 +77,8 @@ def named_files(instance: Document, key: str, patterns: Any) -> Iterator[Documen
             continue
         found |= _matches(instance, (key, index), pattern, folder)
     for name in sorted(found)[:MAX_FILES]:
-        yield read(folder / name, os.path.join(shown, name), name)
+        place = os.path.join(shown, name)
+        yield read(folder / name, os.path.normpath(place) if name.startswith("..") else place, name)
 
 
 def _matches(instance: Document, loc: tuple[int | str, ...], pattern: str, folder: Path) -> set[str]:
