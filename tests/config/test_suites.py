@@ -72,7 +72,18 @@ def test_a_case_is_its_trigger_its_subject_and_its_windows(tmp_path: Path) -> No
     ]
     assert found.cases[0].model.readings == [(1.0, 1.0, 1.0, Mark.UNASKED, Mark.ABSENT, 9.0)]
     assert found.cases[1].model.traffic == [(Mark.UNASKED,)]
-    assert list(found.triggers) == ["ErrorsHigh", "QueueOld"]
+    assert list(found.triggers) == ["ErrorsHigh", "QueueOld", "Both"]
+
+
+def test_a_template_of_the_library_is_filled_for_the_case(tmp_path: Path) -> None:
+    case = '{name: NAME, trigger: library/error-ratio, set: {SET}, readings: "1", expect: {fires: []}}'
+    one = case.replace("NAME", "a").replace("SET", "service: api")
+    two = case.replace("NAME", "b").replace("SET", "service: api, threshold: 0.5")
+    found = suite(tmp_path, f"{one}\n{two}")
+    assert found.problems() == []
+    limits = [str(each.trigger.condition.breach) for each in found.cases]
+    assert (limits[0] != "> 0.5", limits[1]) == (True, "> 0.5")
+    assert found.triggers["library/error-ratio"] == found.cases[0].trigger
 
 
 def test_severities_and_the_ceiling_are_the_instances(tmp_path: Path) -> None:
@@ -89,7 +100,7 @@ def test_severities_and_the_ceiling_are_the_instances(tmp_path: Path) -> None:
 def test_what_is_wrong_with_the_triggers_is_told_and_one_bad_trigger_hides_no_other(tmp_path: Path) -> None:
     case = '{name: a, trigger: ErrorsHigh, subject: {cohort: a}, readings: "1", expect: {fires: []}}'
     found = suite(tmp_path, case)
-    (tmp_path / "triggers.yml").write_text(TRIGGERS.replace("windows: 3", "windows: 0"))
+    (tmp_path / "triggers.yml").write_text(TRIGGERS.replace("windows: 3", "windows: 0", 1))
     broken = read_suite(found.document.path, "a.test.yml")
     assert [str(problem) for problem in broken.problems()] == [
         "triggers.yml:16:118: windows: is 0; write a number from 1 to 10000"
@@ -110,4 +121,4 @@ def test_checking_counts_the_files_of_tests_that_are_named(tmp_path: Path) -> No
     found = suite(tmp_path, '{name: a, trigger: QueueOld, readings: "1", expect: {fires: []}}')
     assert check_paths([found.document.path, tmp_path / "triggers.yml"]) == []
     checked = examine([found.document.path, tmp_path / "triggers.yml"])
-    assert (checked.files, checked.triggers, checked.whole) == (2, 2, False)
+    assert (checked.files, checked.triggers, checked.whole) == (2, 3, False)

@@ -35,6 +35,14 @@ TRIGGERS = """
   plan: a
 - {trigger: Ratio, severity: medium, category: metric, ratio: {errors: sum(errors), total: sum(total)},
    breach: "> 0", windows: 2, plan: a}
+- trigger: Both
+  category: metric
+  severity: medium
+  all:
+    - {expr: max(queue_age_seconds), breach: "> 60"}
+    - {ratio: {errors: sum(e), total: sum(t)}, breach: "> 0.5"}
+  windows: 3
+  plan: a
 - {trigger: Bare, severity: medium, category: metric, expr: m, breach: "> 60", windows: 2, plan: a}
 - trigger: Hour
   category: business

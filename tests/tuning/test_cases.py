@@ -23,13 +23,13 @@ class Row(NamedTuple):
     """Of one trigger and its readings, what is so, to the last verdict."""
 
     trigger: str
-    readings: str
+    readings: str | list[str]
     verdicts: str
     fires: list[int]
     streak: int
     actions: list[str]
     seen: set[Aspect]
-    traffic: str | None = None
+    traffic: str | list[str | None] | None = None
 
 
 WARN = ["auto_with_warning"]
@@ -54,6 +54,10 @@ READINGS = [
     Row("Errors", "0.02x9", "no_datax5 breachx5", [], 5, [], set(), "_x5 5x4"),
     Row("Errors", "0 0.02x8", "ok breachx8 no_data", [9], 8, ["auto"], {"fires", "no data"}, "9x8 ?"),
     Row("Ratio", "0.5 0.5 0.5", "no_data breachx2", [3], 2, ["ask"], {"fires"}, "0 1 2"),
+    # W10: of several parts one text each; the traffic may be of some
+    Row("Both", ["99x4", "1 0.5 1x2"], "breach ok breachx3", [5], 3, ["ask"], {"fires", "recovers"}),
+    Row("Both", ["1 99 _ 99", "_ _ 1 1"], "ok no_datax2 breach", [], 1, [], {"no data"}),
+    Row("Both", ["99x2", "1 1 1"], "no_data breach no_data", [], 1, [], {"no data"}, [None, "0 9 _"]),
     # W8: disarmed until the streak ended and the cooldown is over; W13: windows count from then on
     Row("Queue", "99x5 1 99x9", "breachx6 ok breachx10", [3], 10, WARN, {"fires", "recovers"}),
     Row("Again", "99x2 1 99x2", "breachx3 ok breachx3", [3], 3, ["ask"], {"fires", "recovers"}),

@@ -167,7 +167,8 @@ def examine(paths: Iterable[Path | str], today: date | None = None, ask: Ask | N
         problems += settled.problems
         disabled += settled.disabled
     problems += [problem for suite in suites for problem in suite.problems()]
-    read_in = [document for each in (*bundles, *suites) for document in each.documents()]
+    read_in = [document for bundle in bundles for document in bundle.documents()]
+    read_in += [document for suite in suites for document in suite.documents()]
     return Checked(
         in_order(problems),
         files=len({_real(document) for document in read_in}),

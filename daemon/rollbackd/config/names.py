@@ -42,7 +42,8 @@ def check_names(read: Sequence[tuple[type[Model], Document]], known: frozenset[s
         if isinstance(named.mark, Refers) and (named.mark.kind in known or named.mark.within == "file"):
             names = defined.get(_space(named), {})
             always = ALWAYS.get(named.mark.kind, frozenset())
-            if named.name not in names and named.name not in always and not _refused(named):
+            missing = named.name not in names and named.name not in always
+            if missing and not _beyond(named) and not _refused(named):
                 _unknown(named, always.union(names) if suggestions > 0 else ())
                 suggestions -= 1
 
@@ -51,6 +52,12 @@ def _refused(named: Named) -> bool:
     """Whether something was already told of this very text."""
     at = named.document.where(named.loc)
     return any((problem.line, problem.column) == at for problem in named.document.problems)
+
+
+def _beyond(named: Named) -> bool:
+    """Whether it is defined where nothing of this is read."""
+    beyond = named.mark.beyond if isinstance(named.mark, Refers) else ""
+    return bool(beyond) and named.name.startswith(beyond)
 
 
 def _space(named: Named) -> tuple[str, str]:

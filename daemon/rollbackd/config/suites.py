@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from rollbackd.config import library
 from rollbackd.config.bundle import Bundle, judge, named_files, refuse_other_kinds
 from rollbackd.config.instance import severities
 from rollbackd.config.models.instance import ActionsModel, InstanceModel
-from rollbackd.config.models.tests import MOST_WINDOWS, CaseModel, TestFileModel
+from rollbackd.config.models.tests import LIBRARY, MOST_WINDOWS, CaseModel, TestFileModel
 from rollbackd.config.models.triggers import TriggerFileModel
 from rollbackd.config.names import check_names
 from rollbackd.config.problem import ConfigErrors, Problem, errors, in_order, one_line
@@ -138,7 +139,7 @@ def suite_of(document: Document, instance: Instance) -> Suite:
     _check_names(suite)
     if model is not None:
         for index, case in enumerate(model.tests):
-            _add(suite, ("tests", index), case)
+            _add(suite, ("tests", index), case, instance)
     return suite
 
 
@@ -149,8 +150,10 @@ def _check_names(suite: Suite) -> None:
     check_names([(TestFileModel, suite.document), *models], frozenset(["trigger"] if readable else []))
 
 
-def _add(suite: Suite, loc: Loc, model: CaseModel) -> None:
+def _add(suite: Suite, loc: Loc, model: CaseModel, instance: Instance) -> None:
     trigger = suite.triggers.get(model.trigger)
+    if model.trigger.startswith(LIBRARY):
+        trigger = _of_the_library(suite, loc, model.trigger, instance)
     if trigger is None:
         return  # told of by its name, or at the trigger itself
     case = Case(suite.document, loc, model, trigger, _subject(suite.document, loc, model, trigger))
@@ -160,6 +163,18 @@ def _add(suite: Suite, loc: Loc, model: CaseModel) -> None:
     _check_expected(case)
     if len(suite.document.problems) == before:
         suite.cases.append(case)
+
+
+def _of_the_library(suite: Suite, loc: Loc, name: str, instance: Instance) -> Trigger | None:
+    """What the template makes of the case's own `set`."""
+    raw = suite.document.data["tests"][loc[-1]] if suite.document.data is not None else {}
+    use = library.Use(suite.document, (*loc, "trigger"), name, (*loc, "set"), raw.get("set"))
+    made = library.read_example(use)
+    if made is None:
+        return None
+    trigger = resolve_trigger(made, instance.severities)
+    suite.triggers.setdefault(name, trigger)
+    return trigger
 
 
 def _subject(document: Document, loc: Loc, model: CaseModel, trigger: Trigger) -> str:
@@ -183,19 +198,26 @@ def _check_readings(case: Case) -> None:
     model, document = case.model, case.document
     if model.readings is None:
         return
-    if model.traffic is not None and case.trigger.condition.traffic is None:
-        what = "the trigger looks at no traffic"
-        document.problem(
-            (*case.loc, "traffic"), what, "remove it, or add `ratio` or `traffic` to the trigger"
-        )
+    leaves = list(case.trigger.condition.leaves())
     for key, texts in (("readings", model.readings), ("traffic", model.traffic)):
-        if texts is not None and len(texts) != 1:
-            what = f"has {len(texts)} texts, and the trigger has one condition"
-            document.problem((*case.loc, key), what, "write one text")
-        for values in texts or ():
-            if len(values) != case.windows:
-                what = f"says {len(values)} windows, and `readings` says {case.windows}"
-                document.problem((*case.loc, key), what, "write one value for each window")
+        if texts is not None and len(texts) != len(leaves):
+            one = len(leaves) == 1
+            has = "the trigger has one condition" if one else f"its condition has {len(leaves)} parts"
+            remedy = "write one text" if one else "write one for each part, in their order"
+            document.problem((*case.loc, key), f"has {_count(len(texts), 'text')}, and {has}", remedy)
+        for index, values in enumerate(texts or ()):
+            if values is not None and len(values) != case.windows:
+                what = f"says {_count(len(values), 'window')}, and `readings` says {case.windows}"
+                document.problem((*case.loc, key, index), what, "write one value for each window")
+    for index, (leaf, values) in enumerate(zip(leaves, model.traffic or (), strict=False)):
+        if values is not None and leaf.traffic is None:
+            what = f"the trigger looks at no traffic{' there' if len(leaves) > 1 else ''}"
+            remedy = "remove it, or add `ratio` or `traffic` to the trigger"
+            document.problem((*case.loc, "traffic", index), what, remedy)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _check_series(case: Case) -> None:

@@ -171,6 +171,6 @@ def covered(triggers: Mapping[str, Trigger], results: Iterable[Result]) -> list[
 
 def _covered(name: str, trigger: Trigger, results: Sequence[Result]) -> Covered:
     seen = frozenset(aspect for result in results if result.passed for aspect in result.seen)
-    floor = trigger.condition.at_least > 0
+    floor = any(leaf.at_least > 0 for leaf in trigger.condition.leaves())
     wanted = tuple(aspect for aspect in ASPECTS if floor or aspect != "low traffic")
     return Covered(name, len(results), seen, wanted)

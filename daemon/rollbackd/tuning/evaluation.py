@@ -73,14 +73,17 @@ Given: TypeAlias = Answered | str
 
 def given(case: Case) -> Answered:
     """The case's readings, as the answers to a trigger that asks for them alone."""
-    readings, traffic = case.model.readings or [], case.model.traffic or []
-    condition = _asking(case.trigger.condition, with_traffic=bool(traffic))
+    readings = case.model.readings or []
+    traffic = case.model.traffic or [None] * len(readings)
+    condition = _asking(case.trigger.condition, iter(traffic))
     placed = _at(case, replace(case.trigger, condition=condition), WEEK)
     history = no_answers(window_queries(condition), placed.ends)
-    if case.trigger.condition.total is not None and traffic:
-        readings = [_quotients(readings[0], traffic[0])]
-    for columns, values in zip(history.columns, (*readings, *traffic), strict=True):
-        columns[case.subject] = _column(values, history)
+    said: list[Sequence[Value]] = []
+    for leaf, values, totals in zip(case.trigger.condition.leaves(), readings, traffic, strict=True):
+        said.append(values if leaf.total is None or totals is None else _quotients(values, totals))
+        said += [] if totals is None else [totals]
+    for columns, told in zip(history.columns, said, strict=True):
+        columns[case.subject] = _column(told, history)
     return Answered(placed, history)
 
 
@@ -92,10 +95,14 @@ def _quotients(readings: Sequence[Value], totals: Sequence[Value]) -> tuple[Valu
     )
 
 
-def _asking(condition: Condition, with_traffic: bool) -> Condition:
-    """The condition, reading what a test says: of a ratio the quotient. When it was sampled is no matter."""
-    traffic = "traffic" if with_traffic else None
-    return replace(condition, expr="reading", total=None, traffic=traffic, coverage=(), longest_range=0)
+def _asking(condition: Condition, traffic: Iterator[object]) -> Condition:
+    """The condition, reading what a test says of each leaf: of a ratio the quotient, and traffic where it
+    says any. When it was sampled is no matter."""
+    parts = tuple(_asking(part, traffic) for part in condition.parts)
+    if condition.how != "one":
+        return replace(condition, parts=parts, longest_range=0)
+    floor = None if next(traffic) is None else "traffic"
+    return replace(condition, expr="reading", total=None, traffic=floor, coverage=(), longest_range=0)
 
 
 def _column(values: Sequence[Value], history: History) -> Column:

@@ -43,10 +43,11 @@ class Defines:
 
 @dataclass(frozen=True)
 class Refers:
-    """The field's texts must be names of this kind."""
+    """The field's texts must be names of this kind, but for those that begin with `beyond`."""
 
     kind: str
     within: Literal["all", "file"] = "all"
+    beyond: str = ""
 
 
 Mark: TypeAlias = Defines | Refers

@@ -24,6 +24,7 @@ from rollbackd.config.models.types import (
     shown,
 )
 from rollbackd.config.validate import nearest
+from rollbackd.config.yaml_source import NULL
 from rollbackd.core.model import Action, Ms, Verdict
 
 if TYPE_CHECKING:
@@ -41,13 +42,20 @@ TRIGGER = Matching(
 )
 
 
+LIBRARY = "library/"
+
+
 @dataclass(frozen=True)
 class Values(Parsed):
-    """Promtool's notation of a series → its values; with `windows` of readings, one a window."""
+    """Promtool's notation of a series → its values; with `windows` of readings, one a window. `null` is
+    None where there may be none."""
 
     windows: bool = False
+    optional: bool = False
 
-    def parse(self, value: object) -> tuple[notation.Value, ...]:
+    def parse(self, value: object) -> tuple[notation.Value, ...] | None:
+        if self.optional and value is NULL:
+            return None
         text = _words(value)
         try:
             found = notation.parse(text, unasked=self.windows)
@@ -163,6 +171,17 @@ Readings = Annotated[
     BeforeValidator(_listed),
     Field(min_length=1, max_length=50),
 ]
+Traffic = Annotated[
+    list[Annotated[tuple[notation.Value, ...] | None, Values(windows=True, optional=True)]],
+    BeforeValidator(_listed),
+    Field(min_length=1, max_length=50),
+]
+
+
+def set_fills_a_template(mapping: Mapping) -> Iterator[Complaint]:
+    trigger = mapping.get("trigger")
+    if "set" in mapping and isinstance(trigger, str) and not trigger.startswith(LIBRARY):
+        yield Complaint(("set",), "means nothing for a trigger of a file", "remove it")
 
 
 class CaseModel(Model):
@@ -170,11 +189,19 @@ class CaseModel(Model):
         one_of("readings", "input_series"),
         needs("traffic", "readings"),
         needs("interval", "input_series"),
+        set_fills_a_template,
     )
 
     name: Annotated[str, Text(), Defines("test", within="file"), Field(description="what it shows")]
     trigger: Annotated[
-        str, TRIGGER, Refers("trigger"), Field(description="a trigger of these files, or library/NAME")
+        str,
+        TRIGGER,
+        Refers("trigger", beyond=LIBRARY),
+        Field(description="a trigger of these files, or library/NAME"),
+    ]
+    set_: Annotated[
+        dict[str, Any],
+        Field(alias="set", default_factory=dict, description="parameters of the library's template"),
     ]
     subject: Annotated[
         dict[Annotated[str, LABEL], Annotated[str, Text(most=1024)]],
@@ -182,10 +209,11 @@ class CaseModel(Model):
     ]
     readings: Annotated[
         Readings | None,
-        Field(description="what is read, one a window; of `all:` and `any:` a list, one a part"),
+        Field(description="what is read, one a window; of `all` and `any` a list, one text a part"),
     ] = None
     traffic: Annotated[
-        Readings | None, Field(description="the ratio's total, or the traffic, one a window")
+        Traffic | None,
+        Field(description="the ratio's total, or the traffic, one a window; null: of that part none"),
     ] = None
     interval: Annotated[
         Annotated[Ms, Duration("1s", "1d")] | None,
