@@ -113,8 +113,8 @@ def test_a_folder_stands_for_the_tests_below_it(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
     names = ["a.test.yml", "b.test.yml", "sub/c.test.yml"]
-    assert suites.test_files(tmp_path) == [tmp_path / name for name in names]
-    assert suites.test_files(tmp_path / "a.yml") == [tmp_path / "a.yml"]
+    assert suites.files_of_tests(tmp_path) == [tmp_path / name for name in names]
+    assert suites.files_of_tests(tmp_path / "a.yml") == [tmp_path / "a.yml"]
 
 
 def test_checking_counts_the_files_of_tests_that_are_named(tmp_path: Path) -> None:

@@ -70,11 +70,11 @@ def _instance(config: Path | None) -> Instance:
 
 
 def _suites(files: Sequence[Path], instance: Instance) -> list[Suite]:
-    from rollbackd.config.suites import read_suite, test_files
+    from rollbackd.config.suites import files_of_tests, read_suite
 
     named: dict[str, Path] = {}
     for file in files:
-        found = test_files(file)
+        found = files_of_tests(file)
         if not found:
             raise Failed(f"{file} holds no *.test.yml; name files of tests, or their folder", Exit.NO)
         for each in found:

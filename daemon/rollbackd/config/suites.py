@@ -86,7 +86,7 @@ class Suite:
         return not errors(self.problems())
 
 
-def test_files(path: Path) -> list[Path]:
+def files_of_tests(path: Path) -> list[Path]:
     """The file itself; of a folder every `*.test.yml` below it, but for hidden folders, in order."""
     if not path.is_dir():
         return [path]
