@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tomllib
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -18,13 +20,16 @@ from rollbackd.config.library import Use, read_example, shipped
 from rollbackd.config.models.instance import ActionsModel
 from rollbackd.config.problem import START
 from rollbackd.config.promql import analyse
+from rollbackd.config.suites import Case, read_instance, read_suite
 from rollbackd.config.triggers import resolve_trigger
 from rollbackd.config.yaml_source import Document, Mapping, read
 from rollbackd.core.judging import window_queries
-from rollbackd.core.model import Trigger
+from rollbackd.core.model import Category, Trigger
+from rollbackd.tuning.cases import run
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "triggers" / "README.md"
+TESTS = [ROOT / f"triggers/{category}.test.yml" for category in get_args(Category)]
 ENTRIES = {entry.name: entry for entry in catalogue()}
 HEADINGS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 HOSTILE = 'x"} or vector(1) or y{a=\\"b\\\\", #`\'${service}'
@@ -212,3 +217,25 @@ def test_recovery_can_be_proven_within_the_shortest_sla(name: str) -> None:
     trigger = made(name)
     if trigger.action not in ("notify", "shadow"):
         assert trigger.recovery().longest_range + 3 * trigger.interval <= 6 * 60_000
+
+
+def cases(path: Path) -> list[Case]:
+    suite = read_suite(path, path.name)
+    assert suite.problems() == []
+    return suite.cases
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
+def test_its_own_tests_pass(path: Path) -> None:
+    """Where they give series, in a real Prometheus."""
+    results = run(cases(path), read_instance(None))
+    assert len(results) >= 9
+    assert [(one.case.name, one.mismatches, one.skipped) for one in results if not one.passed] == []
+
+
+def test_each_template_is_tested_by_readings_and_by_its_exporters_series() -> None:
+    seen = {f"library/{name}": set[str]() for name in ENTRIES}
+    for case in (case for path in TESTS for case in cases(path)):
+        seen[case.model.trigger].add("readings" if case.model.input_series is None else "series")
+    assert {name: kinds for name, kinds in seen.items() if kinds != {"readings", "series"}} == {}
