@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -20,12 +19,11 @@ from rollbackd.config.library import Use, read_example, shipped
 from rollbackd.config.models.instance import ActionsModel
 from rollbackd.config.problem import START
 from rollbackd.config.promql import analyse
-from rollbackd.config.suites import Case, read_instance, read_suite
+from rollbackd.config.suites import Case, read_suite
 from rollbackd.config.triggers import resolve_trigger
 from rollbackd.config.yaml_source import Document, Mapping, read
 from rollbackd.core.judging import window_queries
 from rollbackd.core.model import Category, Trigger
-from rollbackd.tuning.cases import run
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "triggers" / "README.md"
@@ -223,15 +221,6 @@ def cases(path: Path) -> list[Case]:
     suite = read_suite(path, path.name)
     assert suite.problems() == []
     return suite.cases
-
-
-@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
-@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
-def test_its_own_tests_pass(path: Path) -> None:
-    """Where they give series, in a real Prometheus."""
-    results = run(cases(path), read_instance(None))
-    assert len(results) >= 9
-    assert [(one.case.name, one.mismatches, one.skipped) for one in results if not one.passed] == []
 
 
 def test_each_template_is_tested_by_readings_and_by_its_exporters_series() -> None:
