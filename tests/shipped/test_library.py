@@ -228,3 +228,11 @@ def test_each_template_is_tested_by_readings_and_by_its_exporters_series() -> No
     for case in (case for path in TESTS for case in cases(path)):
         seen[case.model.trigger].add("readings" if case.model.input_series is None else "series")
     assert {name: kinds for name, kinds in seen.items() if kinds != {"readings", "series"}} == {}
+
+
+def test_the_readmes_entry_can_be_used(tmp_path: Path) -> None:
+    (snippet,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    bundle = pasted(tmp_path, "15s", snippet)
+    assert bundle.problems() == []
+    ((_, trigger),) = bundle.triggers
+    assert (str(trigger.condition.breach), trigger.action) == ("> 0.02", "shadow")
