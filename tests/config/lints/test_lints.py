@@ -136,8 +136,40 @@ EXPRESSIONS: list[tuple[str, list[str]]] = [
     ("vector(1)", ["age-unseen"]),
     ('absent(up{job="api"})', ["absent-never-ok"]),
     ('absent(up{job="api"}) or vector(0)', ["age-unseen"]),
-    ("sum(a) unless on () maintenance", ["instant-selector"]),
-    ("sum(a) unless on () last_over_time(maintenance[30s])", []),
+    ("sum(a) unless on () maintenance", []),
+    ("sum(a or b)", ["instant-selector"]),
+    ("sum(last_over_time(a[30s]) or b)", []),
+    ("topk by (a) (1, max by (a, b) (queue))", []),
+    # of kube-prometheus, nearly as they stand
+    ("count by (job) (up == 0) / count by (job) (up)", ["comparison-inside", "several-series"]),
+    (
+        '(node_filesystem_avail_bytes{fstype!=""} / node_filesystem_size_bytes{fstype!=""} * 100 < 5'
+        ' and node_filesystem_readonly{fstype!=""} == 0)',
+        ["comparison-inside", "comparison-inside", "unaggregated"],
+    ),
+    (
+        'max by (cluster) (kube_job_status_start_time{job="kube-state-metrics"})',
+        ["several-series"],
+    ),
+    ('max(node_timex_maxerror_seconds{job="node-exporter"})', []),
+    ('min(min_over_time(node_timex_sync_status{job="node-exporter"}[5m]))', []),
+    ('sum(increase(node_vmstat_oom_kill{job="node-exporter"}[5m]))', []),
+    ('sum(kube_node_status_condition{condition="Ready",status="true"})', []),
+    ('sum(kube_resourcequota{type="used"}) / sum(kube_resourcequota{type="hard"})', []),
+    (
+        'sum(rate(apiserver_request_total{code=~"5.."}[5m])) / sum(rate(apiserver_request_total[5m]))',
+        ["ratio-by-hand", "no-traffic-floor"],
+    ),
+    (
+        'sum(increase(container_cpu_cfs_throttled_periods_total{container!=""}[5m]))'
+        " / sum(increase(container_cpu_cfs_periods_total[5m]))",
+        ["no-traffic-floor"],
+    ),
+    (
+        'max(kubelet_volume_stats_available_bytes{job="kubelet"} / kubelet_volume_stats_capacity_bytes)'
+        " and on () (max(predict_linear(kubelet_volume_stats_available_bytes[5m], 345600)) < 0)",
+        ["comparison-inside"],
+    ),
     ("sum(a) * on () group_left (version) build_info", []),
 ]
 
@@ -174,6 +206,8 @@ TRIGGERS: list[tuple[str, list[str]]] = [
     (PLAIN + 'breach: "== 3"', ["float-equality"]),
     (PLAIN + 'breach: "== 0"', []),
     ('expr: "sum(up)"\nbreach: "== 3"', []),
+    ('expr: "sum(used) / sum(hard)"\nbreach: "== 1"', []),
+    ('expr: "avg(used)"\nbreach: "!= 1"', ["float-equality"]),
     ('expr: "sum(up)"\nbreach: "== 0.5"', ["float-equality"]),
     (PLAIN + "windows: 1", ["windows-within-range"]),
     ('expr: "sum(up)"\nwindows: 1', ["one-sample"]),

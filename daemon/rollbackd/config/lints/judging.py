@@ -84,7 +84,7 @@ def _is_computed(leaf: ConditionModel) -> bool:
     for node in nodes(tree(leaf.expr or "").root):
         if node.kind == "call" and node.name in (*SLOPES, "avg_over_time", "histogram_quantile"):
             return True
-        if (node.kind == "binary" and node.name == "/") or (node.kind, node.name) == ("aggregate", "avg"):
+        if node.kind == "aggregate" and node.name in ("avg", "quantile", "stddev", "stdvar"):
             return True
     return False
 

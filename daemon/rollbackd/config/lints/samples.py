@@ -39,7 +39,9 @@ def _instant_selector(asked: Asked) -> Iterator[str]:
         node = place.node
         if node.name in judged or ":" in node.name or place.moved or _INFO.match(node.name):
             continue
-        if not place.within("range") and not place.within("call", "absent", "timestamp"):
+        excluding = any(each.name == "unless" and index == 1 for each, index in place.above)
+        ranged = place.within("range") or place.within("call", "absent", "timestamp")
+        if not ranged and not excluding:
             yield f"{_named(node)} is read bare, and its age is not looked at"
 
 
@@ -149,8 +151,8 @@ LINTS = (
         "instant-selector",
         "a bare selector where the age of its sample is not looked at",
         "Prometheus serves a sample for five minutes after it was taken. A window counts only if what decides"
-        " it was sampled inside it; left of `or`, right of `unless`, as `traffic`, and as `errors` of another"
-        " metric than the total's nobody looks, so a dead target's last value is taken for now.",
+        " it was sampled inside it; left of `or`, as `traffic`, and as `errors` of another metric than the"
+        " total's nobody looks, so a dead target's last value is taken for now.",
         'read over a range that one window spans, as in last_over_time(x[30s]), or say `coverage: "…"`',
         "W14",
         bad='expr: "rate(jobs_failed_total[1m])"\nper: [instance]\n'

@@ -155,7 +155,8 @@ def _absent_never_ok(asked: Asked) -> Iterator[str]:
 
 def _topk(asked: Asked) -> Iterator[str]:
     for node in carriers(asked.tree.root):
-        if node.kind == "aggregate" and node.name in ("topk", "bottomk", "limitk", "limit_ratio"):
+        picks = node.kind == "aggregate" and node.name in ("topk", "bottomk", "limitk", "limit_ratio")
+        if picks and node.by is node.without is None:  # with `by` it is a way to get one series of each
             yield f"{node.name}() yields other series from window to window"
 
 
@@ -211,7 +212,7 @@ LINTS = (
         "a comparison inside an expression, which filters",
         "What does not satisfy it is not 0 but gone. While all is well there is no series, the window is"
         " no_data, not ok, and a dead target looks just the same.",
-        "compare with `bool`, write `or vector(0)`, or use `breach` or `traffic`",
+        "split it with `all:`, compare with `bool`, write `or vector(0)`, or use `traffic`",
         "W2",
         bad='expr: "count(queue_age_seconds > 60)"',
         good='expr: "sum(queue_age_seconds > bool 60)"',
