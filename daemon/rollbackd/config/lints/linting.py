@@ -26,6 +26,9 @@ TESTS = ".test.yml"
 Severity = Literal["error", "warning"]
 
 
+_FINDING = [(lint, lint.find) for lint in LINTS.values() if lint.find is not None]
+
+
 class Disabled(NamedTuple):
     """A problem that is not told, until that day (included), because somebody said so."""
 
@@ -58,9 +61,8 @@ def find(bundle: Bundle, today: date) -> list[Problem]:
             since=said[id(document)].since(document.where(each.loc).line),
             today=today,
         )
-        for lint in LINTS.values():
-            for finding in lint.find(watched) if lint.find is not None else ():
-                found.append(problem(document, lint, finding))
+        for lint, look in _FINDING:
+            found += (problem(document, lint, finding) for finding in look(watched))
     return found
 
 

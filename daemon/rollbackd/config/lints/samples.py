@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from rollbackd.config.lints.lint import Lint, in_expressions
-from rollbackd.config.lints.tree import COMPARISONS, Node, nodes, selectors, tree
+from rollbackd.config.lints.tree import COMPARISONS, Node, Place, nodes, selectors, tree
 from rollbackd.config.promql import analyse
 from rollbackd.core.notation import span
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rollbackd.config.lints.lint import Asked
+    from rollbackd.config.models.triggers import ConditionModel
 
 SLOPES = ("rate", "irate", "increase", "delta", "idelta", "deriv", "predict_linear")
 """Functions that need two samples in their range."""
@@ -30,19 +31,24 @@ def _named(node: Node) -> str:
 
 
 def _instant_selector(asked: Asked) -> Iterator[str]:
-    condition = asked.condition
-    if condition.coverage is not None:
-        return
-    deciding = condition.ratio.total if condition.ratio is not None else condition.expr
-    judged = {tree(text).root.name for text in analyse(deciding or "").selectors}
-    for place in asked.tree.of("selector") if judged else ():  # else nothing is, see `age-unseen`
-        node = place.node
-        if node.name in judged or ":" in node.name or place.moved or _INFO.match(node.name):
-            continue
-        excluding = any(each.name == "unless" and index == 1 for each, index in place.above)
-        ranged = place.within("range") or place.within("call", "absent", "timestamp")
-        if not ranged and not excluding:
+    bare = [place.node for place in asked.tree.of("selector") if _is_bare(place)]
+    judged = _judged(asked.condition) if bare and asked.condition.coverage is None else set()
+    for node in bare if judged else ():  # where the age of nothing is looked at: see `age-unseen`
+        if node.name not in judged:
             yield f"{_named(node)} is read bare, and its age is not looked at"
+
+
+def _is_bare(place: Place) -> bool:
+    if ":" in place.node.name or place.moved or _INFO.match(place.node.name):
+        return False
+    excluding = any(each.name == "unless" and index == 1 for each, index in place.above)
+    return not excluding and not place.within("range") and not place.within("call", "absent", "timestamp")
+
+
+def _judged(condition: ConditionModel) -> set[str]:
+    """The metrics whose samples' age is looked at (W14)."""
+    deciding = condition.ratio.total if condition.ratio is not None else condition.expr
+    return {tree(text).root.name for text in analyse(deciding or "").selectors}
 
 
 def _range_too_short(asked: Asked) -> Iterator[str]:
@@ -70,7 +76,7 @@ def _rate_of_sum(asked: Asked) -> Iterator[str]:
 
 
 def _counter_without_rate(asked: Asked) -> Iterator[str]:
-    moved = {node.name for node in selectors(asked.tree.root) if node.moved}
+    moved = {node.name for node in asked.tree.selectors if node.moved}
     for place in asked.tree.of("selector"):
         node = place.node
         if not _COUNTER.match(node.name) or node.moved or node.name in moved or ":" in node.name:
@@ -116,7 +122,7 @@ def _loses(holder: Node, wanted: Node) -> bool:
 
 
 def _matcher_without_effect(asked: Asked) -> Iterator[str]:
-    for node in selectors(asked.tree.root):
+    for node in asked.tree.selectors:
         for label, op, value in node.matchers:
             if op in ("=~", "!~") and value in _ALL:
                 met = "every" if op == "=~" else "no"
@@ -124,7 +130,7 @@ def _matcher_without_effect(asked: Asked) -> Iterator[str]:
 
 
 def _regex_anchors(asked: Asked) -> Iterator[str]:
-    for node in selectors(asked.tree.root):
+    for node in asked.tree.selectors:
         for label, op, value in node.matchers:
             if op not in ("=~", "!~") or value in _ALL:
                 continue

@@ -69,6 +69,7 @@ class Place(NamedTuple):
 class Tree(NamedTuple):
     root: Node
     places: tuple[Place, ...]  # every node, the root first
+    selectors: tuple[Node, ...]
 
     def of(self, kind: Kind, *names: str) -> Iterator[Place]:
         for place in self.places:
@@ -82,7 +83,8 @@ def tree(text: str) -> Tree:
     root = _node(parsed(text))
     places: list[Place] = []
     _spread(root, (), places)
-    return Tree(root, tuple(places))
+    found = tuple(place.node for place in places if place.node.kind == "selector")
+    return Tree(root, tuple(places), found)
 
 
 def nodes(node: Node) -> Iterator[Node]:
