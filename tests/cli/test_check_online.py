@@ -162,6 +162,24 @@ def test_who_refuses_cannot_be_told(status: int, why: str, tmp_path: Path) -> No
     assert why in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("timeout: 300ms", "no whole answer in time"),
+        ("authorization: {credentials_file: none}", "cannot read the secret in "),
+    ],
+)
+def test_who_is_too_slow_or_wants_a_secret_cannot_be_told(key: str, why: str, tmp_path: Path) -> None:
+    with Recorder(Reply(after=60)) as hanging:
+        main = lay(tmp_path, entry(RATIO))
+        text = main.read_text().replace("http://127.0.0.1:9090", hanging.url)
+        main.write_text(text.replace("prometheus: {", f"prometheus: {{{key}, "))
+        code, found, [told] = online(main, "--online")
+    assert (code, found) == (4, [])
+    assert why in told
+    assert rollbackd("check", str(main)).exit_code == 0
+
+
 def test_files_without_a_configuration_need_the_url(server: Prometheus, tmp_path: Path) -> None:
     file = lay(tmp_path, entry(RATIO)).parent / "triggers/api.yml"
     code, _, untold = online(file, "--online")
