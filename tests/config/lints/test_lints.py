@@ -72,6 +72,7 @@ EXPRESSIONS: list[tuple[str, list[str]]] = [
     ("sum(a) / (sum(b) > 0)", []),
     ("sum(a) / (sum(b) != 0)", []),
     ("sum(a) / (sum(b) > 5)", ["comparison-inside"]),
+    ("sum(a) - (sum(b) > 0)", ["comparison-inside"]),
     ("sum(queue) and on () (sum(b) > 5)", ["comparison-inside"]),
     ("max_over_time((sum(a) > 1)[5m:])", ["comparison-inside"]),
     ("sum(queue - queue offset 1h)", []),
@@ -127,6 +128,7 @@ EXPRESSIONS: list[tuple[str, list[str]]] = [
     ('pg_up{instance="db:9187"}', []),
     ("rate(x_total[1m])", ["unaggregated"]),
     ("100 * abs(a - b)", ["unaggregated"]),
+    ("last_over_time(a[30s]) or b or c", ["instant-selector", "unaggregated"]),
     ("scalar(pg_up)", []),
     ('sum(rate(x_total{job!~".*"}[1m]))', ["matcher-without-effect"]),
     ('sum(rate(x_total{job=~".+"}[1m]))', []),
@@ -200,6 +202,7 @@ TRIGGERS: list[tuple[str, list[str]]] = [
     (RATIO + 'breach: "== 0.1"', ["float-equality"]),
     (RATIO + 'breach: "== 0"', []),
     (OF_TWO + 'breach: "> 2"', []),
+    (RATIO.replace("total: 'sum", "total: 'sum by (cohort) (queue) + sum") + 'breach: "> 2"', []),
     (RATIO.replace("errors: 'sum", "errors: '100 * sum") + 'breach: "> 2"', []),
     (RATIO.replace("[1m]))'\n  total", "[1m])) / 0.01'\n  total") + 'breach: "> 2"', []),
     (RATIO.replace('(rate(x_total{code=~"5.."}[1m]))', "(bad_jobs > 3)"), ["instant-selector"]),
@@ -216,6 +219,7 @@ TRIGGERS: list[tuple[str, list[str]]] = [
     (RATIO + "no_data: breach", ["no-data-breach-per"]),
     ('expr: "sum by (cohort) (rate(x_total[1m])) or sum by (cohort) (y)"\nper: [cohort]', []),
     ('expr: "sum by (cohort) (rate(x_total[1m])) or sum(y)"\nper: [cohort]', ["or-drops-per"]),
+    ('expr: "sum by (cohort) (rate(x_total[1m])) or y"\nper: [cohort]', ["unaggregated"]),
     ('expr: "sum by (a) (x) / on (b) sum by (a, b) (y)"\nper: [a]', ["per-not-kept"]),
     ('expr: "sum by (a) (x) / ignoring (b) sum by (a, b) (y)"\nper: [a]', []),
     ('expr: "sum by (a) (x) * on (a) group_left (c) sum by (a, c) (y)"\nper: [a]', []),
@@ -283,7 +287,9 @@ def test_who_is_tested(tmp_path: Path) -> None:
     [problem] = examine([main], TODAY).problems
     assert (problem.lint, problem.what) == ("untested", "no test names V")
     tests = tmp_path / "triggers/api.test.yml"
-    tests.write_text("tests: [{trigger: T}, nonsense, {trigger: 3}]\nmore: [")
+    tests.write_text("tests: [{trigger: V}, nonsense, {trigger: 3}]\n")
+    assert [problem.what for problem in examine([main], TODAY).problems] == ["no test names T"]
+    tests.write_text("tests: [{trigger: T}]\nmore: [")
     assert lints(examine([main], TODAY)) == ["untested", "untested"]
     tests.unlink()
     assert all(problem.what.endswith("beside this file") for problem in examine([main], TODAY).problems)
