@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import socket
 import struct
 from pathlib import Path
 from urllib.parse import urlencode
@@ -75,6 +76,13 @@ def test_what_is_refused_is_said(tmp_path: Path) -> None:
         with pytest.raises(Refused, match=r"^status 400: out of (order|bounds)"):
             write(url, [unsorted])
         write(url, [])
+
+
+def test_nobody_answers() -> None:
+    with socket.socket() as unused:  # bound, not listening
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(Refused, match=r"^no answer \(ConnectionRefusedError: .*\)$"):
+            write(f"http://127.0.0.1:{unused.getsockname()[1]}", [({"__name__": "m"}, [(START, 1.0)])])
 
 
 def test_a_literal_says_how_long_it_is() -> None:

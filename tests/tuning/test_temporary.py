@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,6 +52,41 @@ def test_it_is_gone_where_the_block_fails() -> None:
     address = urlsplit(url)
     with socket.socket() as caller, pytest.raises(ConnectionRefusedError):
         caller.connect((address.hostname, address.port))
+
+
+HOLDS_ONE = """
+import sys
+from pathlib import Path
+from rollbackd.tuning.temporary import temporary_prometheus
+with temporary_prometheus(Path(sys.argv[1])) as url:
+    print(url, flush=True)
+    sys.stdin.read()
+"""
+
+
+@needs_prometheus
+def test_it_is_gone_where_we_are_told_to_end(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDS_ONE, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        address = urlsplit(holder.stdout.readline().strip())
+        holder.terminate()
+        assert holder.wait(60) == 128 + signal.SIGTERM
+    with socket.socket() as caller, pytest.raises(ConnectionRefusedError):
+        caller.connect((address.hostname, address.port))
+
+
+@needs_prometheus
+def test_in_another_thread_signals_are_left_alone() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(answers).result(60) == "1"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def answers() -> str:
+    with temporary_prometheus() as url:
+        return str(fetch(f"{url}/api/v1/query?query=vector(1)")["data"]["result"][0]["value"][1])
 
 
 @needs_prometheus

@@ -128,8 +128,10 @@ def asked(cases: Sequence[Case], instance: Instance) -> list[Given]:
         with temporary_prometheus(flags=FLAGS) as url:
             remote_write.write(url, _samples(placed))
             answered = iter(asyncio.run(_ask(url, placed, instance)))
-    except (Unavailable, remote_write.Refused) as error:
+    except Unavailable as error:
         return [str(error)] * len(places)
+    except remote_write.Refused as error:
+        return [f"the temporary prometheus took no samples: {error}; run it again"] * len(places)
     return [next(answered) if isinstance(place, Placed) else place for place in places]
 
 

@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 def write(url: str, series: Iterable[Labelled]) -> None:
-    """Store the samples. Raises Refused; OSError where nobody answers."""
+    """Store the samples. Raises Refused."""
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
     headers = {
@@ -48,6 +48,8 @@ def write(url: str, series: Iterable[Labelled]) -> None:
             said = answer.read(1000).decode(errors="replace").strip()
             if answer.status // 100 != 2:
                 raise Refused(f"status {answer.status}: {' '.join(said.split())}")
+    except (OSError, http.client.HTTPException) as error:
+        raise Refused(f"no answer ({type(error).__name__}: {error})") from error
     finally:
         connection.close()
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import http.client
 import re
 import shutil
+import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,10 +55,24 @@ def _running(program: str, folder: Path, flags: Sequence[str]) -> Iterator[str]:
         except OSError as error:
             raise Unavailable(f"{program} cannot be started ({error.strerror}); install it anew") from error
     try:
-        yield _url(process, log)
+        with _terminated():
+            yield _url(process, log)
     finally:
         process.kill()  # nothing of it is kept: there is nothing to shut down in order
         process.wait()
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """SIGTERM ends us in order, too: a job that is cancelled leaves no Prometheus behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread hears signals
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _url(process: subprocess.Popen[bytes], log: Path) -> str:
