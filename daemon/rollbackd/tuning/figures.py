@@ -1,0 +1,211 @@
+"""What is derived from a backtest for whoever reads it: durations, shares, orders, the one sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from rollbackd.core.notation import span, visible
+from rollbackd.core.wording import named, value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rollbackd.core.model import Ms, Trigger, Verdict
+    from rollbackd.sim.replay.outcome import Fire, Hidden, Outcome, Subject
+    from rollbackd.tuning.backtest import Tested
+    from rollbackd.tuning.scoring import Incident, Score
+
+VERDICTS: tuple[Verdict, ...] = ("breach", "ok", "no_data", "low_traffic", "unknown")
+_LONGEST = 120  # characters of a name from outside
+
+
+class Fate(Struct, frozen=True):
+    """What a fire was worth. `again`: its incident was caught by an earlier one. `lead`: ms by which it came
+    before its incident's start."""
+
+    kind: Literal["caught", "again", "false"]
+    incident: Incident | None = None
+    lead: Ms | None = None
+
+
+def lasting(ms: Ms) -> str:
+    """`14d`, `3d4h`, `1m30s`: two units at most; `-45s` where it is below 0."""
+    units = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000))
+    if abs(ms) < 1_000:
+        return span(abs(ms))
+    rest, shown = abs(ms), []
+    for name, size in units:
+        count, rest = divmod(rest, size)
+        if count:
+            shown.append(f"{count}{name}")
+        elif shown:
+            break  # of 3d0h4m nobody needs the minutes
+    return ("-" if ms < 0 else "") + "".join(shown[:2])
+
+
+def share(part: int, whole: int) -> str:
+    """`3.2 %`; `–` of nothing. What is there but rounds to nothing, or to all, says so."""
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    if 99.9 < percent < 100:
+        return "> 99.9 %"
+    return f"{percent:.3g} %"
+
+
+def count(number: int, noun: str, many: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else many or noun + 's'}"
+
+
+def times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
+
+
+def covered(outcome: Outcome) -> Ms:
+    """The time that was judged."""
+    return outcome.windows * outcome.trigger.interval
+
+
+def judged(subject: Subject) -> int:
+    """Windows from the subject's first to the last."""
+    return sum(subject.verdicts.values())
+
+
+def blind(subject: Subject) -> int:
+    """Windows in which nobody could tell."""
+    return subject.verdicts.get("no_data", 0) + subject.verdicts.get("unknown", 0)
+
+
+def name(labels: dict[str, str]) -> str:
+    return visible(named(labels), _LONGEST) if labels else "the one series"
+
+
+def names(trigger: Trigger, keys: Sequence[str], most: int = 3) -> str:
+    """Subjects by their keys: `{cohort=canary} {cohort=stable} and 4 more`."""
+    shown = " ".join(name(trigger.subject_labels(key)) for key in keys[:most])
+    return shown if len(keys) <= most else f"{shown} and {len(keys) - most:,} more"
+
+
+def readings(fire: Fire, most: int = 3) -> str:
+    shown = ", ".join(value(text) for text in fire.values[:most])
+    return shown if len(fire.values) <= most else f"{shown}, …"
+
+
+def action(word: str) -> str:
+    return word.replace("_", " ")
+
+
+def came(fire: Fire) -> str:
+    """What would have come of it: `ask (paused; spent)`."""
+    return action(fire.action) + (f" ({visible('; '.join(fire.lowered), 400)})" if fire.lowered else "")
+
+
+def hidden_why(hidden: Hidden) -> str:
+    if hidden.why == "streak":
+        return "the streak of an earlier fire had not ended"
+    return "the cooldown of an earlier fire was not over"
+
+
+def worst_first(outcome: Outcome) -> list[Subject]:
+    """Who fired most, then who came nearest, then who breached most."""
+    fired: dict[str, int] = {}
+    for fire in outcome.fires:
+        for key in fire.subjects:
+            fired[key] = fired.get(key, 0) + 1
+    return sorted(
+        outcome.subjects,
+        key=lambda one: (-fired.get(one.key, 0), -one.longest, -one.verdicts.get("breach", 0), one.key),
+    )
+
+
+def fates(tested: Tested) -> dict[Fire, Fate]:
+    """Of each fire; nothing where no incidents are known."""
+    score = tested.score
+    if score is None:
+        return {}
+    false = set(score.false)
+    first = {caught.fire: Fate("caught", caught.incident, caught.lead) for caught in score.caught}
+    return {
+        fire: Fate("false") if fire in false else first.get(fire, Fate("again"))
+        for fire in tested.outcome.fires
+    }
+
+
+def fate(found: Fate | None) -> str:
+    match found:
+        case None:
+            return ""
+        case Fate(kind="caught"):
+            note = visible(found.incident.note, 80) if found.incident else ""
+            return f"caught, {lead(found.lead)}" + (f" of “{note}”" if note else "")
+        case Fate(kind="again"):
+            return "again in the same incident"
+        case _:
+            return "false"
+
+
+def lead(ms: Ms | None) -> str:
+    """`4m before the start`."""
+    if ms is None:
+        return "–"
+    if ms == 0:
+        return "at the start"
+    return f"{lasting(abs(ms))} {'before' if ms > 0 else 'after'} the start"
+
+
+def ratio(number: float | None) -> str:
+    return "–" if number is None else f"{100 * number:.3g} %"
+
+
+def incidents(score: Score) -> list[Incident]:
+    found = [caught.incident for caught in score.caught] + list(score.missed)
+    return sorted(found, key=lambda incident: (incident.start, incident.end))
+
+
+def verdict(tested: Tested) -> str:
+    """What stands first: `X would have fired 3 times in 14d: 2 of 3 incidents caught, 1 false.`"""
+    outcome = tested.outcome
+    trigger, time = visible(outcome.trigger.name, _LONGEST), lasting(covered(outcome))
+    if not outcome.subjects:
+        return f"{trigger} saw no subject in {time}: nothing was judged, so this says nothing of it."
+    fires = len(outcome.fires)
+    said = f"{trigger} would {'have fired ' + times(fires) if fires else 'not have fired'} in {time}"
+    score = tested.score
+    if score is None:
+        return f"{said}; whether rightly, no incidents were given to tell."
+    known = len(score.caught) + len(score.missed)
+    parts = [f"{len(score.caught)} of {count(known, 'incident')} caught"] if known else ["no incidents"]
+    if fires:
+        parts.append(f"{len(score.false):,} false")
+    return f"{said}: {', '.join(parts)}."
+
+
+def besides(tested: Tested) -> list[str]:
+    """The sentences after it: what was hidden, how near it came, how long it was blind."""
+    outcome = tested.outcome
+    said = []
+    if outcome.hidden:
+        said.append(
+            f"{count(len(outcome.hidden), 'more fire')} would have been hidden: "
+            "the subject was disarmed or cooling down."
+        )
+    if outcome.peaks and (nearest := outcome.peaks[0]).count * 2 > outcome.trigger.windows:
+        said.append(
+            f"The nearest miss was {nearest.count} of {outcome.trigger.windows} windows, at "
+            f"{name(outcome.trigger.subject_labels(nearest.subject))}."
+        )
+    windows = sum(map(judged, outcome.subjects))
+    dark = sum(map(blind, outcome.subjects))
+    if dark:
+        most = max(outcome.subjects, key=blind)
+        where = f", most at {name(most.labels)}: {lasting(blind(most) * outcome.trigger.interval)}"
+        said.append(
+            f"Blind (no data or unknown) for {share(dark, windows)} of the time"
+            + (where if len(outcome.subjects) > 1 else f": {lasting(dark * outcome.trigger.interval)}")
+            + "."
+        )
+    return said
