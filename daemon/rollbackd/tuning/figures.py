@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -12,8 +13,8 @@ from rollbackd.core.wording import named, value
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollbackd.core.model import Ms, Trigger, Verdict
-    from rollbackd.sim.replay.outcome import Fire, Hidden, Outcome, Subject
+    from rollbackd.core.model import Condition, Ms, Trigger, Verdict
+    from rollbackd.sim.replay.outcome import Fire, Hidden, Outcome, Peak, Subject
     from rollbackd.tuning.backtest import Tested
     from rollbackd.tuning.scoring import Incident, Score
 
@@ -28,6 +29,21 @@ class Fate(Struct, frozen=True):
     kind: Literal["caught", "again", "false"]
     incident: Incident | None = None
     lead: Ms | None = None
+
+
+_UNIT = re.compile(r"_(seconds|milliseconds|bytes|ratio|celsius|volts|meters)(?:_bucket|_sum)?\b")
+
+
+def limit(condition: Condition) -> str:
+    return str(condition.breach)
+
+
+def unit(condition: Condition) -> str:
+    """What its readings are, as far as the names of its metrics say: `errors / total`, `seconds`."""
+    if condition.total is not None:
+        return "errors / total"
+    found = set(_UNIT.findall(condition.expr))
+    return found.pop() if len(found) == 1 else ""
 
 
 def lasting(ms: Ms) -> str:
@@ -54,7 +70,7 @@ def share(part: int, whole: int) -> str:
         return "< 0.1 %"
     if 99.9 < percent < 100:
         return "> 99.9 %"
-    return f"{percent:.3g} %"
+    return f"{percent:.2g} %" if percent < 10 else f"{percent:.3g} %"
 
 
 def count(number: int, noun: str, many: str = "") -> str:
@@ -110,6 +126,11 @@ def hidden_why(hidden: Hidden) -> str:
     return "the cooldown of an earlier fire was not over"
 
 
+def near(outcome: Outcome) -> list[Peak]:
+    """The streaks that came at least half way, and two windows; the others are noise."""
+    return [peak for peak in outcome.peaks if peak.count * 2 >= outcome.trigger.windows and peak.count > 1]
+
+
 def worst_first(outcome: Outcome) -> list[Subject]:
     """Who fired most, then who came nearest, then who breached most."""
     fired: dict[str, int] = {}
@@ -141,7 +162,7 @@ def fate(found: Fate | None) -> str:
             return ""
         case Fate(kind="caught"):
             note = visible(found.incident.note, 80) if found.incident else ""
-            return f"caught, {lead(found.lead)}" + (f" of “{note}”" if note else "")
+            return f"caught {lead(found.lead)}" + (f": “{note}”" if note else "")
         case Fate(kind="again"):
             return "again in the same incident"
         case _:
@@ -149,12 +170,12 @@ def fate(found: Fate | None) -> str:
 
 
 def lead(ms: Ms | None) -> str:
-    """`4m before the start`."""
+    """`4m early`: before the incident's start."""
     if ms is None:
         return "–"
     if ms == 0:
         return "at the start"
-    return f"{lasting(abs(ms))} {'before' if ms > 0 else 'after'} the start"
+    return f"{lasting(abs(ms))} {'early' if ms > 0 else 'late'}"
 
 
 def ratio(number: float | None) -> str:
@@ -164,6 +185,18 @@ def ratio(number: float | None) -> str:
 def incidents(score: Score) -> list[Incident]:
     found = [caught.incident for caught in score.caught] + list(score.missed)
     return sorted(found, key=lambda incident: (incident.start, incident.end))
+
+
+def aligned(tested: Tested) -> list[str]:
+    """Where windows ended, one sentence's part for each stretch."""
+    interval = tested.outcome.trigger.interval
+    found: list[str] = []
+    for stretch in tested.stretches:
+        past = stretch.ends.start % interval if len(stretch.ends) else 0
+        said = f"{span(past)} past multiples of the interval" if past else "at multiples of the interval"
+        if said not in found[-1:]:
+            found.append(said)
+    return found if len(found) <= 5 else [*found[:5], count(len(found) - 5, "other alignment")]
 
 
 def verdict(tested: Tested) -> str:
@@ -193,7 +226,8 @@ def besides(tested: Tested) -> list[str]:
             f"{count(len(outcome.hidden), 'more fire')} would have been hidden: "
             "the subject was disarmed or cooling down."
         )
-    if outcome.peaks and (nearest := outcome.peaks[0]).count * 2 > outcome.trigger.windows:
+    if missed := near(outcome):
+        nearest = missed[0]
         said.append(
             f"The nearest miss was {nearest.count} of {outcome.trigger.windows} windows, at "
             f"{name(outcome.trigger.subject_labels(nearest.subject))}."

@@ -52,8 +52,9 @@ def _trigger(tested: Tested) -> Iterator[RenderableType]:
     trigger = outcome.trigger
     yield _line("")
     yield _line(visible(trigger.name), "bold underline")
-    rule = f"{trigger.windows} windows of {span(trigger.interval)} with a reading {trigger.condition.breach}"
-    yield _line(f"fires at {rule}; its action is {figures.action(trigger.action)}", "dim")
+    rule = f"fires at {trigger.windows} windows of {span(trigger.interval)} in a row with a reading "
+    rule += f"{figures.limit(trigger.condition)}; its action is {figures.action(trigger.action)}"
+    yield _line(rule, "dim")
     for said in figures.besides(tested):
         yield _line(said)
     if outcome.partial:
@@ -76,7 +77,7 @@ def _fires(tested: Tested) -> Iterator[RenderableType]:
         for fire in outcome.fires[:MOST_ROWS]:
             fate = fates.get(fire)
             cells = [moment(fire.end), figures.names(trigger, fire.subjects), figures.readings(fire)]
-            cells += [str(trigger.condition.breach), figures.came(fire)]
+            cells += [figures.limit(trigger.condition), figures.came(fire)]
             yield cells + ([figures.fate(fate)] if fates else []), _STYLES[fate.kind] if fate else ""
 
     head = ["at", "subjects", "reading", "limit", "would have come of it"]
@@ -95,12 +96,14 @@ def _hidden(outcome: Outcome) -> Iterator[RenderableType]:
 
 
 def _peaks(outcome: Outcome) -> Iterator[RenderableType]:
-    def rows() -> Rows:
-        for peak in outcome.peaks[:MOST_ROWS]:
-            subject = figures.names(outcome.trigger, (peak.subject,))
-            yield [f"{peak.count} of {outcome.trigger.windows} windows", moment(peak.end), subject], ""
+    near = figures.near(outcome)
 
-    yield from _table("near misses", ["streak", "at", "subject"], rows(), len(outcome.peaks))
+    def rows() -> Rows:
+        for peak in near[:MOST_ROWS]:
+            subject = figures.names(outcome.trigger, (peak.subject,))
+            yield [moment(peak.end), f"{peak.count} of {outcome.trigger.windows} windows", subject], ""
+
+    yield from _table("near misses", ["at", "streak", "subject"], rows(), len(near))
 
 
 def _score(score: Score) -> Iterator[RenderableType]:
@@ -130,12 +133,17 @@ def _time(outcome: Outcome) -> Iterator[RenderableType]:
     def rows() -> Rows:
         for subject in figures.worst_first(outcome)[:MOST_ROWS]:
             whole, dark = figures.judged(subject), figures.blind(subject)
-            cells = [name(subject.labels), f"{subject.longest} of {outcome.trigger.windows}"]
+            cells = [name(subject.labels), f"{subject.longest:,}"]
             cells += [lasting(subject.verdicts.get(verdict, 0) * interval) for verdict in VERDICTS]
             cells.append(f"{lasting(dark * interval)} ({share(dark, whole)})" if dark else "none")
             yield cells, ""
 
-    head = ["subject", "longest streak", *(verdict.replace("_", " ") for verdict in VERDICTS), "blind"]
+    head = [
+        "subject",
+        f"longest streak (fires at {outcome.trigger.windows:,})",
+        *(verdict.replace("_", " ") for verdict in VERDICTS),
+        "blind",
+    ]
     yield from _table("time in each verdict", head, rows(), len(outcome.subjects))
 
 
