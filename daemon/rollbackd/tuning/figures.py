@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from rollbackd.core.notation import span, visible
-from rollbackd.core.wording import named, value
+from rollbackd.core.wording import moment, named, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +59,11 @@ def lasting(ms: Ms) -> str:
         elif shown:
             break  # of 3d0h4m nobody needs the minutes
     return ("-" if ms < 0 else "") + "".join(shown[:2])
+
+
+def when(ms: Ms) -> str:
+    """UTC, to the second; whoever shows it says that it is UTC."""
+    return moment(ms).removesuffix(" UTC")
 
 
 def share(part: int, whole: int) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from rollbackd.core.notation import span, visible
-from rollbackd.core.wording import moment
 from rollbackd.tuning import figures
-from rollbackd.tuning.figures import VERDICTS, count, lasting, name, share
+from rollbackd.tuning.figures import VERDICTS, count, lasting, name, share, when
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +43,7 @@ def report(found: Backtest) -> RenderableType:
 
 
 def _span(found: Backtest) -> str:
-    return f"{moment(found.begin)} to {moment(found.end)}"
+    return f"{when(found.begin)} to {when(found.end)} UTC"
 
 
 def _trigger(tested: Tested) -> Iterator[RenderableType]:
@@ -76,11 +75,11 @@ def _fires(tested: Tested) -> Iterator[RenderableType]:
     def rows() -> Rows:
         for fire in outcome.fires[:MOST_ROWS]:
             fate = fates.get(fire)
-            cells = [moment(fire.end), figures.names(trigger, fire.subjects), figures.readings(fire)]
+            cells = [when(fire.end), figures.names(trigger, fire.subjects), figures.readings(fire)]
             cells += [figures.limit(trigger.condition), figures.came(fire)]
             yield cells + ([figures.fate(fate)] if fates else []), _STYLES[fate.kind] if fate else ""
 
-    head = ["at", "subjects", "reading", "limit", "would have come of it"]
+    head = ["at (UTC)", "subjects", "reading", "limit", "would have come of it"]
     yield from _table("would have fired", head + (["incident"] if fates else []), rows(), len(outcome.fires))
 
 
@@ -88,10 +87,10 @@ def _hidden(outcome: Outcome) -> Iterator[RenderableType]:
     def rows() -> Rows:
         for hidden in outcome.hidden[:MOST_ROWS]:
             subject = figures.names(outcome.trigger, (hidden.subject,))
-            yield [moment(hidden.end), subject, moment(hidden.by), figures.hidden_why(hidden)], ""
+            yield [when(hidden.end), subject, when(hidden.by), figures.hidden_why(hidden)], ""
 
     yield from _table(
-        "hidden fires", ["at", "subject", "by the fire at", "because"], rows(), len(outcome.hidden)
+        "hidden fires", ["at (UTC)", "subject", "by the fire at", "because"], rows(), len(outcome.hidden)
     )
 
 
@@ -101,9 +100,9 @@ def _peaks(outcome: Outcome) -> Iterator[RenderableType]:
     def rows() -> Rows:
         for peak in near[:MOST_ROWS]:
             subject = figures.names(outcome.trigger, (peak.subject,))
-            yield [moment(peak.end), f"{peak.count} of {outcome.trigger.windows} windows", subject], ""
+            yield [when(peak.end), f"{peak.count} of {outcome.trigger.windows} windows", subject], ""
 
-    yield from _table("near misses", ["at", "streak", "subject"], rows(), len(near))
+    yield from _table("near misses", ["at (UTC)", "streak", "subject"], rows(), len(near))
 
 
 def _score(score: Score) -> Iterator[RenderableType]:
@@ -115,7 +114,7 @@ def _score(score: Score) -> Iterator[RenderableType]:
 
     known = len(score.caught) + len(score.missed)
     shown = min(len(score.caught), MOST_ROWS) + min(len(score.missed), MOST_ROWS)
-    yield from _table("incidents", ["began", "lasted", "", "fired", "note"], rows(), known, shown)
+    yield from _table("incidents", ["began (UTC)", "lasted", "", "fired", "note"], rows(), known, shown)
     yield _line(
         f"precision {figures.ratio(score.precision)}, recall {figures.ratio(score.recall)}, "
         f"{score.false_a_week:.2g} false fires a week, median lead {figures.lead(score.lead)}"
@@ -124,7 +123,7 @@ def _score(score: Score) -> Iterator[RenderableType]:
 
 def _incident(incident: Incident, what: str, lead: str) -> list[str]:
     lasted = lasting(incident.end - incident.start)
-    return [moment(incident.start), lasted, what, lead, visible(incident.note, 200)]
+    return [when(incident.start), lasted, what, lead, visible(incident.note, 200)]
 
 
 def _time(outcome: Outcome) -> Iterator[RenderableType]:
@@ -213,8 +212,8 @@ def _empty(title: str, columns: Sequence[str]) -> Table:
         padding=(0, 2, 0, 0),
         header_style="dim",
     )
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for at, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=at == 0 and column.endswith("(UTC)"))
     return table
 
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 MARKS = 14
 """Room above for the marks of fires."""
 AXIS = 20
-MOST_MARKS = 200
 
 
 class Mark(Struct, frozen=True):
@@ -45,7 +44,7 @@ class Shade(Struct, frozen=True):
 
 
 class Chart(Struct, frozen=True):
-    """What to draw. `columns`: how fine; `cells`: each window with its glyph."""
+    """What to draw. `columns`: how fine; `cells`: each window with its glyph; `most`: marks, and shades."""
 
     name: str
     title: str
@@ -59,6 +58,7 @@ class Chart(Struct, frozen=True):
     columns: int = 960
     height: int = 96
     cells: bool = False
+    most: int = 100
 
 
 def scales(trigger: Trigger, tracks: Sequence[Track]) -> tuple[Values, ...]:
@@ -98,10 +98,10 @@ def draw(chart: Chart) -> Markup:
 
 
 def _shades(chart: Chart, foot: int) -> Iterator[Markup]:
-    for shade in chart.shades:
+    times = chart.times
+    inside = [one for one in chart.shades if times.holds(one.incident.start, one.incident.end)]
+    for shade in inside[: chart.most]:
         incident = shade.incident
-        if not chart.times.holds(incident.start, incident.end):
-            continue
         begin, end = chart.times.share(incident.start), chart.times.share(incident.end)
         yield Markup(
             '<rect class="incident{}" x="{:.2f}%" width="{:.2f}%" y="0" height="{}"><title>{}</title></rect>'
@@ -164,7 +164,7 @@ def _strip(chart: Chart, columns: Columns, top: int) -> Markup:
 
 
 def _marks(chart: Chart, foot: int) -> Iterator[Markup]:
-    for mark in [mark for mark in chart.marks if chart.times.holds(mark.end, mark.end)][:MOST_MARKS]:
+    for mark in [mark for mark in chart.marks if chart.times.holds(mark.end, mark.end)][: chart.most]:
         x = chart.times.percent(mark.end)
         yield Markup(
             '<g class="mark {}"><title>{}</title><line x1="{}" x2="{}" y1="10" y2="{}"/>'

@@ -41,14 +41,24 @@ class Bounds(Struct, frozen=True):
     subjects: int
     details: int
     columns: int
+    rows: int
 
 
 def bounds(triggers: int) -> Bounds:
     """All of it for one or two; a page of forty is still a page."""
     part = max(1.0, triggers / 2)
-    return Bounds(
-        max(2, int(MOST_SUBJECTS / part)), max(1, int(MOST_DETAILS / part)), max(240, int(COLUMNS / part))
-    )
+
+    def some(most: int, least: int) -> int:
+        return max(least, int(most / part))
+
+    return Bounds(some(MOST_SUBJECTS, 2), some(MOST_DETAILS, 1), some(COLUMNS, 240), some(MOST_ROWS, 20))
+
+
+class Signs(Struct, frozen=True):
+    """What stands on all the charts of a trigger: marks by subject, shades."""
+
+    marks: dict[str, list[Mark]]
+    shades: list[Shade]
 
 
 class Drawn(Struct, frozen=True):
@@ -67,7 +77,7 @@ def page(found: Backtest) -> str:
     return (
         _environment()
         .get_template("page.html.j2")
-        .render(found=found, sections=sections, much=much, most_rows=MOST_ROWS)
+        .render(found=found, sections=sections, most_rows=much.rows)
     )
 
 
@@ -80,7 +90,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        moment=lambda ms: moment(ms).removesuffix(" UTC"),
+        moment=figures.when,
         visible=lambda text: visible(text, 400),
         lasting=figures.lasting,
         span=span,
@@ -111,7 +121,8 @@ def _section(tested: Tested, anchor: str, much: Bounds) -> Mapping[str, object]:
     ends = window_ends(tested) if outcome.windows else ()
     tracks = [track(tested, subject, ends) for subject in order[: much.subjects]]
     shown, left_out = details(tested, much.details)
-    drawn = [_detail(tested, detail, tracks, anchor) for detail in shown] if outcome.windows else []
+    signs = Signs(_marks(tested), _shades(tested))
+    drawn = [_detail(tested, detail, tracks, signs, anchor) for detail in shown] if outcome.windows else []
     return {
         "anchor": anchor,
         "tested": tested,
@@ -122,7 +133,7 @@ def _section(tested: Tested, anchor: str, much: Bounds) -> Mapping[str, object]:
         "dark": sum(map(figures.blind, order)),
         "judged": sum(map(figures.judged, order)),
         "queries": [query.expr for query in window_queries(outcome.trigger.condition)],
-        "overview": _overview(tested, tracks, anchor, much) if outcome.windows else [],
+        "overview": _overview(tested, tracks, signs, anchor, much) if outcome.windows else [],
         "details": [each for each in drawn if each is not None],
         "left_out": left_out,
         "with_detail": {detail.anchor for detail in shown},
@@ -135,30 +146,20 @@ def _section(tested: Tested, anchor: str, much: Bounds) -> Mapping[str, object]:
     }
 
 
-def _overview(tested: Tested, tracks: Sequence[Track], anchor: str, much: Bounds) -> list[Drawn]:
+def _overview(
+    tested: Tested, tracks: Sequence[Track], signs: Signs, anchor: str, much: Bounds
+) -> list[Drawn]:
     outcome = tested.outcome
     trigger = outcome.trigger
     times = Times(outcome.ends[0] - trigger.interval, outcome.ends[1])
     values = chart.scales(trigger, tracks)
-    shades, marks = _shades(tested), _marks(tested)
     drawn = []
     for at, one in enumerate(tracks):
-        name = f"{anchor}-s{at + 1}"
-        title, says = (
-            figures.name(one.subject.labels),
-            _says(tested, one.subject, len(marks.get(one.subject.key, ()))),
-        )
+        marks = signs.marks.get(one.subject.key, ())
+        name, title = f"{anchor}-s{at + 1}", figures.name(one.subject.labels)
+        says = _says(tested, one.subject, len(marks))
         picture = Chart(
-            name,
-            title,
-            says,
-            times,
-            one,
-            values,
-            trigger,
-            marks.get(one.subject.key, ()),
-            shades,
-            much.columns,
+            name, title, says, times, one, values, trigger, marks, signs.shades, much.columns, most=much.rows
         )
         drawn.append(Drawn(name, title, says, chart.draw(picture)))
     return drawn
@@ -201,7 +202,9 @@ def _marks(tested: Tested) -> dict[str, list[Mark]]:
     return marks
 
 
-def _detail(tested: Tested, detail: Detail, tracks: Sequence[Track], anchor: str) -> Drawn | None:
+def _detail(
+    tested: Tested, detail: Detail, tracks: Sequence[Track], signs: Signs, anchor: str
+) -> Drawn | None:
     outcome, trigger = tested.outcome, tested.outcome.trigger
     if detail.subject is None:
         one = worst(outcome, tracks, detail.first, detail.last)
@@ -222,8 +225,8 @@ def _detail(tested: Tested, detail: Detail, tracks: Sequence[Track], anchor: str
         one,
         chart.scales(trigger, [one]),
         trigger,
-        _marks(tested).get(one.subject.key, ()),
-        _shades(tested),
+        signs.marks.get(one.subject.key, ()),
+        signs.shades,
         cells=many <= MOST_CELLS,
     )
     return Drawn(name, title, detail.says, chart.draw(picture))

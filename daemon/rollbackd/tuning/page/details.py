@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from rollbackd.core.notation import visible
-from rollbackd.core.wording import moment
+from rollbackd.core.wording import moment, value
 from rollbackd.tuning import figures
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _left_out(tested: Tested, most: int, half: int) -> Iterator[str]:
 def _fire(tested: Tested, at: int, fire: Fire, fate: Fate | None) -> Detail:
     trigger = tested.outcome.trigger
     others = len(fire.subjects) - 1
-    said = [f"reading {figures.readings(fire)}, limit {figures.limit(trigger.condition)}"]
+    said = [f"reading {value(fire.values[0])}, limit {figures.limit(trigger.condition)}"]
     said += [figures.came(fire), figures.fate(fate)]
     said.append(f"{figures.count(others, 'more subject')} fired with it" if others else "")
     return Detail(

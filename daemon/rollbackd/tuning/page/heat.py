@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from rollbackd.core.notation import visible
 from rollbackd.tuning import figures
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _WEEK = 7 * 86_400_000
 
 
 class Square(Struct, frozen=True):
-    """One cell: `shade` 0 is no false fire; `main` is large, `small` are the lines beneath it; `says` for a pointer."""
+    """`main` is large, `small` are the lines beneath it; `says` for a pointer."""
 
     shade: int
     main: str
@@ -125,7 +126,7 @@ def _told(cell: Cell) -> str:
 
 def setting(sweep: Sweep, at: int) -> str:
     pairs = zip(sweep.axes, sweep.cells[at].values, strict=True)
-    return ", ".join(f"{axis.key} {value}" for axis, value in pairs)
+    return ", ".join(f"{axis.key} {visible(value, 80)}" for axis, value in pairs)
 
 
 WHY = (

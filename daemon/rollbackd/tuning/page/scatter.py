@@ -67,9 +67,8 @@ def _drawn(sweep: Sweep, points: list[Point]) -> Iterator[Markup]:
         yield Markup('<text class="axis" x="{}" y="{}">{}</text>').format(
             x(false), HEIGHT + 16, f"{false:.2g}"
         )
-    yield Markup('<text class="axis" x="50%" y="{}">false fires a week, by their square root</text>').format(
-        HEIGHT + 31
-    )
+    name = "false fires a week, by their square root"
+    yield Markup('<text class="axis" x="50%" y="{}">{}</text>').format(HEIGHT + 31, name)
     for point in sorted(points, key=lambda one: one.cell in (sweep.current, sweep.knee)):
         yield _point(sweep, point, x(point.false), y(point.lead))
 
