@@ -16,7 +16,7 @@ demo: $(READY)
 
 test: $(READY)
 	@.ci/servers prometheus prometheus-alertmanager systemd
-	@.ci/servers --optional strace e2fsprogs
+	@.ci/servers --optional strace e2fsprogs chromium
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
