@@ -213,6 +213,7 @@ def test_the_noisiest_month_weighs_under_a_megabyte() -> None:
     text = page(month.shown(tested, end=START + 30 * month.DAY))
     assert len(text.encode()) < 1_000_000
     assert "more fires" in text
+    assert "more close by" in text
 
 
 def test_a_page_of_many_triggers_stays_a_page() -> None:

@@ -78,6 +78,11 @@ def share(part: int, whole: int) -> str:
     return f"{percent:.2g} %" if percent < 10 else f"{percent:.3g} %"
 
 
+def rate(number: float) -> str:
+    """Two digits, or all before the point."""
+    return f"{number:.2g}" if number < 10 else f"{number:,.0f}"
+
+
 def count(number: int, noun: str, many: str = "") -> str:
     return f"{number:,} {noun if number == 1 else many or noun + 's'}"
 

@@ -117,7 +117,7 @@ def _score(score: Score) -> Iterator[RenderableType]:
     yield from _table("incidents", ["began (UTC)", "lasted", "", "fired", "note"], rows(), known, shown)
     yield _line(
         f"precision {figures.ratio(score.precision)}, recall {figures.ratio(score.recall)}, "
-        f"{score.false_a_week:.2g} false fires a week, median lead {figures.lead(score.lead)}"
+        f"{figures.rate(score.false_a_week)} false fires a week, median lead {figures.lead(score.lead)}"
     )
 
 
@@ -179,7 +179,7 @@ def _scored(cell: Cell) -> list[str]:
     if score is None:
         return ["–"] * len(_SCORED)
     caught = f"{len(score.caught)}/{len(score.caught) + len(score.missed)}"
-    rates = [f"{score.false_a_week:.2g}", figures.ratio(score.precision), figures.ratio(score.recall)]
+    rates = [figures.rate(score.false_a_week), figures.ratio(score.precision), figures.ratio(score.recall)]
     return [caught, f"{len(score.false)}", *rates, figures.lead(cell.lead)]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rollbackd.core.notation import visible
 from rollbackd.core.wording import moment
@@ -164,12 +165,26 @@ def _strip(chart: Chart, columns: Columns, top: int) -> Markup:
 
 
 def _marks(chart: Chart, foot: int) -> Iterator[Markup]:
-    for mark in [mark for mark in chart.marks if chart.times.holds(mark.end, mark.end)][: chart.most]:
+    for mark in _apart(chart):
         x = chart.times.percent(mark.end)
         yield Markup(
             '<g class="mark {}"><title>{}</title><line x1="{}" x2="{}" y1="10" y2="{}"/>'
             '<svg x="{}" y="1" width="1" height="1" overflow="visible">{}</svg></g>'
         ).format(mark.kind, mark.says, x, x, foot, x, SIGNS.get(mark.kind, SIGNS["fire"]))
+
+
+def _apart(chart: Chart) -> list[Mark]:
+    """All marks; where they are too many, the first of each kind of those that stand close together."""
+    marks = [mark for mark in chart.marks if chart.times.holds(mark.end, mark.end)]
+    if len(marks) <= chart.most:
+        return marks
+    close: dict[tuple[int, str], list[Mark]] = {}
+    for mark in marks:
+        close.setdefault((int(chart.times.share(mark.end) * chart.most / 2), mark.kind), []).append(mark)
+    return [
+        replace(near[0], says=f"{near[0].says}; and {len(near) - 1:,} more close by") if near[1:] else near[0]
+        for near in close.values()
+    ]
 
 
 SIGNS = {

@@ -119,7 +119,7 @@ def _told(cell: Cell) -> str:
     known = len(score.caught) + len(score.missed)
     return (
         f"{fires}; {len(score.caught)} of {known} caught, {len(score.false):,} false "
-        f"({score.false_a_week:.2g} a week), precision {figures.ratio(score.precision)}, "
+        f"({figures.rate(score.false_a_week)} a week), precision {figures.ratio(score.precision)}, "
         f"median lead {figures.lead(cell.lead)}"
     )
 

@@ -65,7 +65,7 @@ def _drawn(sweep: Sweep, points: list[Point]) -> Iterator[Markup]:
         )
     for false in (0.0, most / 16, most / 4, most):
         yield Markup('<text class="axis" x="{}" y="{}">{}</text>').format(
-            x(false), HEIGHT + 16, f"{false:.2g}"
+            x(false), HEIGHT + 16, figures.rate(false)
         )
     name = "false fires a week, by their square root"
     yield Markup('<text class="axis" x="50%" y="{}">{}</text>').format(HEIGHT + 31, name)
@@ -75,7 +75,7 @@ def _drawn(sweep: Sweep, points: list[Point]) -> Iterator[Markup]:
 
 def _point(sweep: Sweep, point: Point, x: str, y: float) -> Markup:
     kinds = [kind for kind, at in (("current", sweep.current), ("knee", sweep.knee)) if at == point.cell]
-    says = f"{heat.setting(sweep, point.cell)}: {point.false:.2g} false a week, "
+    says = f"{heat.setting(sweep, point.cell)}: {figures.rate(point.false)} false a week, "
     says += figures.lead(round(point.lead))
     circle = Markup('<circle class="point {}" cx="{}" cy="{}" r="{}"><title>{}</title></circle>').format(
         " ".join(kinds), x, y, 6 if kinds else 4, says
