@@ -16,7 +16,7 @@ from tests.tuning.plainly import INTERVAL, START, outcome, score, spelled, trigg
 
 from rollbackd.core.history import Column, History, no_answers, windows
 from rollbackd.core.judging import window_queries
-from rollbackd.core.model import Condition, Limit, subject_key
+from rollbackd.core.model import Condition, Limit, composed, subject_key
 from rollbackd.tuning import backtest
 from rollbackd.tuning.backtest import Backtest
 from rollbackd.tuning.page import page
@@ -149,6 +149,40 @@ def test_single_windows_stand_beneath_a_fire() -> None:
     detail = text[text.index('id="t1-fire-1"') :]
     glyphs = dict(re.findall(r'<g class="c-(\w+)">.*?<text [^>]*>([^<]*)</text>', detail))
     assert glyphs == {"breach": "XXX", "ok": ".....", "no_data": "__", "low_traffic": "-", "unknown": "?"}
+
+
+def ratio_and_seconds(aligns: tuple[int, ...]) -> backtest.Tested:
+    """Four windows at each of the alignments; the seconds are 0.2, 0.4, … of one subject."""
+    seconds = Condition("latency_seconds", Limit(">", 0.5), coverage=("timestamp(latency_seconds)",))
+    of = trigger(2, condition=composed("all", (trigger().condition, seconds)))
+    stretches = []
+    for at, align in enumerate(aligns):
+        first = START + at * 4 * INTERVAL + INTERVAL + align
+        found = no_answers(window_queries(of.condition), windows(first, first + 3 * INTERVAL, INTERVAL))
+        for query, values in ((0, (0, 2, 4, 8)), (1, (100,) * 4), (2, (0.2, 0.4, 0.6, 0.8)), (3, (9e9,) * 4)):
+            column = found.columns[query].setdefault("canary", Column(4))
+            for window, value in enumerate(values):
+                column.put(window, value)
+        stretches.append(found)
+    return backtest.Tested(spelled(of, canary="..XX" * len(aligns)), tuple(stretches))
+
+
+def test_each_part_of_a_composed_condition_has_its_plot() -> None:
+    text = page(month.shown(ratio_and_seconds((0,))))
+    overview = text[text.index('<figure id="t1-s1">') : text.index("</figure>")]
+    lines = [re.findall(r"[ V](\d+)", way) for way in re.findall(r'class="line"[^>]* d="([^"]*)"', overview)]
+    assert [len(line) for line in lines] == [4, 4]
+    assert all(sorted(map(int, line), reverse=True) == list(map(int, line)) for line in lines)  # both rise
+    assert re.findall(r'class="limit-text"[^>]*>([^<]*)<', overview) == [
+        "errors / total &gt; 0.01",
+        "seconds &gt; 0.5",
+    ]
+    assert "with a reading <b>all(&gt; 0.01, &gt; 0.5)</b>" in text
+
+
+def test_windows_that_moved_are_told_of() -> None:
+    text = page(month.shown(ratio_and_seconds((0, 3_000, 3_000))))
+    assert "Windows ended at multiples of the interval, then 3s past multiples of the interval." in text
 
 
 def test_hostile_words_stay_words() -> None:

@@ -92,7 +92,7 @@ def _setting(trigger: Trigger) -> Doc:
         "category": trigger.category,
         "severity": trigger.severity,
         "action": trigger.action,
-        "limit": figures.limit(trigger.condition),
+        "limit": trigger.condition.limit,
         "windows": trigger.windows,
         "interval_seconds": _seconds(trigger.interval),
         "cooldown_seconds": _seconds(trigger.cooldown),

@@ -34,10 +34,6 @@ class Fate(Struct, frozen=True):
 _UNIT = re.compile(r"_(seconds|milliseconds|bytes|ratio|celsius|volts|meters)(?:_bucket|_sum)?\b")
 
 
-def limit(condition: Condition) -> str:
-    return str(condition.breach)
-
-
 def unit(condition: Condition) -> str:
     """What its readings are, as far as the names of its metrics say: `errors / total`, `seconds`."""
     if condition.total is not None:

@@ -52,7 +52,7 @@ def _trigger(tested: Tested) -> Iterator[RenderableType]:
     yield _line("")
     yield _line(visible(trigger.name), "bold underline")
     rule = f"fires at {trigger.windows} windows of {span(trigger.interval)} in a row with a reading "
-    rule += f"{figures.limit(trigger.condition)}; its action is {figures.action(trigger.action)}"
+    rule += f"{trigger.condition.limit}; its action is {figures.action(trigger.action)}"
     yield _line(rule, "dim")
     for said in figures.besides(tested):
         yield _line(said)
@@ -76,7 +76,7 @@ def _fires(tested: Tested) -> Iterator[RenderableType]:
         for fire in outcome.fires[:MOST_ROWS]:
             fate = fates.get(fire)
             cells = [when(fire.end), figures.names(trigger, fire.subjects), figures.readings(fire)]
-            cells += [figures.limit(trigger.condition), figures.came(fire)]
+            cells += [trigger.condition.limit, figures.came(fire)]
             yield cells + ([figures.fate(fate)] if fates else []), _STYLES[fate.kind] if fate else ""
 
     head = ["at (UTC)", "subjects", "reading", "limit", "would have come of it"]

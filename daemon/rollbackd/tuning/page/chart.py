@@ -14,15 +14,16 @@ from msgspec.structs import replace
 
 from rollbackd.core.notation import visible
 from rollbackd.core.wording import moment
+from rollbackd.tuning import figures
 from rollbackd.tuning.page import series, strip
 from rollbackd.tuning.page.columns import Columns
 from rollbackd.tuning.page.scale import Times, Values
-from rollbackd.tuning.page.tracks import extent, leaves
+from rollbackd.tuning.page.tracks import extent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rollbackd.core.model import Condition, Limit, Ms, Trigger
+    from rollbackd.core.model import Condition, Ms, Trigger
     from rollbackd.tuning.page.tracks import Track
     from rollbackd.tuning.scoring import Incident
 
@@ -65,7 +66,7 @@ class Chart(Struct, frozen=True):
 def scales(trigger: Trigger, tracks: Sequence[Track]) -> tuple[Values, ...]:
     """One for each part of the condition, common to all the subjects."""
     found = []
-    for at, part in enumerate(leaves(trigger.condition)):
+    for at, part in enumerate(trigger.condition.leaves()):
         bounds = extent([one for one in tracks if len(one.readings) > at], at)
         low, high = bounds if bounds is not None else (0.0, 0.0)
         found.append(Values(low, high, part.breach))
@@ -74,7 +75,7 @@ def scales(trigger: Trigger, tracks: Sequence[Track]) -> tuple[Values, ...]:
 
 def draw(chart: Chart) -> Markup:
     """An <svg> element. Incidents and marks reach over all of its plots."""
-    parts = leaves(chart.trigger.condition) if chart.track.readings else ()
+    parts = tuple(chart.trigger.condition.leaves()) if chart.track.readings else ()
     columns = Columns(chart.track.ends, chart.times, chart.trigger.interval, chart.columns)
     foot = MARKS + len(parts) * (chart.height + 8)
     whole = foot + (strip.CELL if chart.cells else strip.HEIGHT)
@@ -144,15 +145,16 @@ def _plot(chart: Chart, part: Condition, at: int, columns: Columns, top: int) ->
         height * 10,
         series.line(columns, chart.track.readings[at], values, height, f"{chart.name}-{at}", part.breach),
     )
-    yield _limit(values, part.breach, top, height)
+    unit = figures.unit(part) if chart.trigger.condition.parts else ""
+    yield _limit(f"{unit} {part.limit}".strip(), values.share(part.breach.value), top, height)
 
 
-def _limit(values: Values, limit: Limit, top: int, height: int) -> Markup:
-    y = round(top + (1 - values.share(limit.value)) * height, 1)
+def _limit(said: str, share: float, top: int, height: int) -> Markup:
+    y = round(top + (1 - share) * height, 1)
     return Markup(
         '<line class="limit" x1="0" x2="100%" y1="{}" y2="{}"/>'
         '<text class="limit-text" x="99.5%" y="{}">{}</text>'
-    ).format(y, y, y - 4 if y > top + 14 else y + 12, str(limit))
+    ).format(y, y, y - 4 if y > top + 14 else y + 12, said)
 
 
 def _strip(chart: Chart, columns: Columns, top: int) -> Markup:

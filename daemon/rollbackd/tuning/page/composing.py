@@ -17,7 +17,7 @@ from rollbackd.tuning.page.chart import Chart, Mark, Shade
 from rollbackd.tuning.page.details import MOST_CELLS, Detail, details
 from rollbackd.tuning.page.scale import Times
 from rollbackd.tuning.page.scatter import scatter
-from rollbackd.tuning.page.tracks import Track, leaves, track, window_ends, worst
+from rollbackd.tuning.page.tracks import Track, track, window_ends, worst
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,7 +111,7 @@ def _environment() -> Environment:
 
 def _units(tested: Tested) -> str:
     """What stands upright, where it can be said."""
-    found = filter(None, map(figures.unit, leaves(tested.outcome.trigger.condition)))
+    found = filter(None, map(figures.unit, tested.outcome.trigger.condition.leaves()))
     return ", ".join(dict.fromkeys(found))
 
 

@@ -63,7 +63,7 @@ def _left_out(tested: Tested, most: int, half: int) -> Iterator[str]:
 def _fire(tested: Tested, at: int, fire: Fire, fate: Fate | None) -> Detail:
     trigger = tested.outcome.trigger
     others = len(fire.subjects) - 1
-    said = [f"reading {value(fire.values[0])}, limit {figures.limit(trigger.condition)}"]
+    said = [f"reading {value(fire.values[0])}, limit {trigger.condition.limit}"]
     said += [figures.came(fire), figures.fate(fate)]
     said.append(f"{figures.count(others, 'more subject')} fired with it" if others else "")
     return Detail(

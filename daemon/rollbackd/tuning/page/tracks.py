@@ -46,11 +46,6 @@ class Track(Struct, frozen=True):
         )
 
 
-def leaves(condition: Condition) -> tuple[Condition, ...]:
-    """The comparisons whose readings can be drawn, each with its limit."""
-    return (condition,)
-
-
 def window_ends(tested: Tested) -> Sequence[Ms]:
     outcome = tested.outcome
     if tested.stretches:
@@ -60,7 +55,7 @@ def window_ends(tested: Tested) -> Sequence[Ms]:
 
 def track(tested: Tested, subject: Subject, ends: Sequence[Ms]) -> Track:
     verdicts = _verdicts(subject, ends)
-    parts = leaves(tested.outcome.trigger.condition) if tested.stretches else ()
+    parts = tested.outcome.trigger.condition.leaves() if tested.stretches else ()
     readings, first = [], 0
     for part in parts:
         readings.append(_readings(part, tested.stretches, subject.key, first, verdicts))
@@ -85,7 +80,7 @@ def _readings(
         judged = verdicts[done : done + many]
         value = stretch.columns[first].get(key)
         if part.total is not None:
-            found.extend(_quotients(value, stretch.columns[first + 1].get(key), judged))
+            found.extend(_quotients(part, value, stretch.columns[first + 1].get(key), judged))
         elif value is None:
             found.extend([nan] * many)
         else:
@@ -97,14 +92,14 @@ def _readings(
     return found
 
 
-def _quotients(errors: Column | None, totals: Column | None, judged: bytes) -> list[float]:
+def _quotients(part: Condition, errors: Column | None, totals: Column | None, judged: bytes) -> list[float]:
     """Errors that are absent while the total exists are 0."""
     if totals is None:
         return [nan] * len(judged)
     if errors is None:
         return [0.0 if code in _JUDGED else nan for code in judged]
     return [
-        (error if is_there else 0.0) / total if code in _JUDGED and total else nan
+        (error if is_there else 0.0) / total if code in _JUDGED and total and total >= part.at_least else nan
         for error, is_there, total, code in zip(
             errors.values, errors.there, totals.values, judged, strict=True
         )
@@ -125,7 +120,7 @@ def least_and_greatest(readings: Sequence[float]) -> tuple[float, float] | None:
 def worst(outcome: Outcome, tracks: Sequence[Track], first: Ms, last: Ms) -> Track | None:
     """Who breached most from `first` to `last`; of those who did not, who came nearest to it."""
     parts = [one.between(first, last) for one in tracks]
-    limits = [leaf.breach for leaf in leaves(outcome.trigger.condition)]
+    limits = [leaf.breach for leaf in outcome.trigger.condition.leaves()]
     return max(
         parts, key=lambda one: (one.verdicts.count(CODES["breach"]), _nearest(one, limits)), default=None
     )
