@@ -130,12 +130,9 @@ def _grid(chart: Chart, foot: int) -> Iterator[Markup]:
 
 def _plot(chart: Chart, part: Condition, at: int, columns: Columns, top: int) -> Iterator[Markup]:
     values, height = chart.values[at], chart.height
-    for share, text in values.marks():
-        y = round(top + (1 - share) * height, 1)
+    marks = [(round(top + (1 - share) * height, 1), text) for share, text in values.marks()]
+    for y, _ in marks:
         yield Markup('<line class="grid" x1="0" x2="100%" y1="{}" y2="{}"/>').format(y, y)
-        yield Markup('<text class="value" x="2" y="{}">{}</text>').format(
-            y - 3 if y > top + 10 else y + 10, text
-        )
     yield Markup(
         '<svg y="{}" width="100%" height="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}</svg>'
     ).format(
@@ -145,6 +142,10 @@ def _plot(chart: Chart, part: Condition, at: int, columns: Columns, top: int) ->
         height * 10,
         series.line(columns, chart.track.readings[at], values, height, f"{chart.name}-{at}", part.breach),
     )
+    for y, text in marks:
+        yield Markup('<text class="value" x="2" y="{}">{}</text>').format(
+            y - 3 if y > top + 10 else y + 10, text
+        )
     unit = figures.unit(part) if chart.trigger.condition.parts else ""
     yield _limit(f"{unit} {part.limit}".strip(), values.share(part.breach.value), top, height)
 
