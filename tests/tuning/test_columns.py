@@ -87,8 +87,9 @@ def test_a_greater_reading_never_stands_lower(
 @pytest.mark.parametrize(
     ("high", "bent", "marks"),
     [
-        (0.02, False, ["0", "0.01", "0.02"]),
-        (0.3, True, ["0", "0.1"]),
+        (0.02, False, ["0", "0.02"]),
+        (0.06, True, ["0", "0.05", "0.02"]),
+        (0.3, True, ["0", "0.1", "0.02"]),
         (100.0, True, ["0", "100", "1"]),
     ],
 )

@@ -80,7 +80,7 @@ def _missed(tested: Tested, at: int, incident: Incident) -> Detail:
     return Detail(
         f"missed-{at + 1}",
         f"Missed incident {at + 1}: {moment(incident.start)}{note}",
-        f"it lasted {figures.lasting(incident.end - incident.start)}; drawn is who breached most then",
+        f"it lasted {figures.lasting(incident.end - incident.start)}; drawn is who came nearest then",
         None,
         *_around(tested, incident.start, incident.end),
     )

@@ -130,8 +130,8 @@ def setting(sweep: Sweep, at: int) -> str:
 
 
 WHY = (
-    "The knee is the setting with the fewest false fires; among those the one that catches the most "
-    "incidents, then the earliest, then the one with the fewest windows."
+    "The knee, of the settings that catch anything, is the one with the fewest false fires; of several, the "
+    "one that catches the most incidents, then the earliest, then the one with the fewest windows."
 )
 
 

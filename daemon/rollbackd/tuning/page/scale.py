@@ -97,19 +97,24 @@ class Values:
         return min(max((self._laid(reading) - self._from) / self._over, 0.0), 1.0)
 
     def marks(self, apart: float = 0.2) -> list[tuple[float, str]]:
-        """Shares of the height with what stands there, at least `apart` from each other."""
+        """Shares of the height with what stands there, at least `apart` from each other, and clear of the
+        limit, which says itself what it is."""
         found: list[tuple[float, str]] = []
+        bound = self.share(self._bound)
         for reading in self._round():
             share = self.share(reading)
-            if self.low <= reading <= self.high and all(abs(share - at) >= apart for at, _ in found):
+            clear = abs(share - bound) >= apart / 2 and all(abs(share - at) >= apart for at, _ in found)
+            if clear and self.low <= reading <= self.high:
                 found.append((share, number(reading)))
         return found
 
     def _round(self) -> Iterator[float]:
         if self.bent:
             yield 0.0
-            for power in range(floor(log10(self.high)), floor(log10(self._bound)), -1):
-                yield 10.0**power
+            for first in (1.0, 5.0, 2.0):
+                for power in range(floor(log10(self.high)), floor(log10(self._bound)) - 1, -1):
+                    if first * 10.0**power > self._bound:
+                        yield first * 10.0**power
             return
         step = _round_step((self.high - self.low) / 3)
         for index in range(floor(self.low / step), ceil(self.high / step) + 1):
