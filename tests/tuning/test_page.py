@@ -197,8 +197,8 @@ def test_hostile_words_stay_words() -> None:
     assert len(text.encode()) < 400_000  # what is long is cut
 
 
-def test_without_any_subject_it_says_so() -> None:
-    read = Page(page(month.shown(backtest.Tested(outcome(trigger(), [], {})))))
+def test_without_any_subject_or_annotation_it_says_so() -> None:
+    read = Page(page(month.shown(backtest.Tested(outcome(trigger(annotations={}), [], {})))))
     assert "saw no subject in 0s: nothing was judged" in read.text
 
 
