@@ -56,6 +56,10 @@ class TooLarge(Unanswered):
     """The answer is larger than the cap, as sent or after decompression."""
 
 
+class TimedOut(Unanswered):
+    """The whole answer did not come within the budget."""
+
+
 class Malformed(Unanswered):
     """What answered does not speak HTTP as it should."""
 
@@ -131,7 +135,7 @@ class Client:
                         raise
                     return await self._exchange(request, cap)
         except TimeoutError:
-            raise Unanswered(f"timed out after {budget / 1000:g} s") from None
+            raise TimedOut(f"timed out after {budget / 1000:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Closed() if self._closed else _explained(error) from None
 

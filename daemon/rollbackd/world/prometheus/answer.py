@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from math import isnan
@@ -60,20 +60,29 @@ class Point(Struct, array_like=True, gc=False):
     value: Annotated[str, Meta(max_length=LONGEST_VALUE)]
 
 
-class _Data(Struct):
+class Data(Struct):
     resultType: str  # the API's name
     result: Raw
 
 
 class _Envelope(Struct):
     status: str
-    data: _Data | None = None
+    data: Data | None = None
     errorType: str = ""  # the API's name
     error: str = ""
     warnings: tuple[str, ...] = ()
 
 
-class _Wrong(Exception):
+class Failure(Struct, frozen=True):
+    """An answer that is none. `kind`: the API's error type, where it speaks the API; `again`: whether it is
+    worth asking again."""
+
+    kind: str
+    reason: str
+    again: bool
+
+
+class Wrong(Exception):
     """The answer is unusable; the message says why."""
 
 
@@ -87,37 +96,47 @@ _POINT: Final = msgspec.json.Decoder(Point)
 async def read(answer: Answer, shape: Shape) -> Series | Unreachable | Unusable:
     """The answer to one query. Never raises."""
     try:
-        data = _data(answer, shape)
+        data = opened(answer, ignore_warnings=shape.ignore_warnings)
         return data if isinstance(data, Unreachable) else Series(await _windows(data, shape))
-    except msgspec.ValidationError as error:
-        return Unusable(f"not an answer of Prometheus' API: {one_line(str(error))}")
-    except msgspec.DecodeError as error:
-        if "truncated" in str(error):
-            return Unreachable("the answer was cut off")
-        return Unusable(f"not an answer of Prometheus' API: {one_line(str(error))}")
-    except UnicodeDecodeError:
-        return Unusable("not an answer of Prometheus' API: not UTF-8")
-    except RecursionError:
-        return Unusable("not an answer of Prometheus' API: nested too deeply")
-    except _Wrong as error:
-        return Unusable(str(error))
     except Exception as error:
-        return Unusable(f"not an answer of Prometheus' API: {one_line(repr(error))}")
+        return misread(error)
 
 
-def _data(answer: Answer, shape: Shape) -> _Data | Unreachable:
+def misread(error: Exception) -> Unreachable | Unusable:
+    """What an answer is worth whose reading raised this."""
+    match error:
+        case Wrong():
+            return Unusable(str(error))
+        case msgspec.DecodeError() if "truncated" in str(error):
+            return Unreachable("the answer was cut off")
+        case msgspec.DecodeError():
+            why = one_line(str(error))
+        case UnicodeDecodeError():
+            why = "not UTF-8"
+        case RecursionError():
+            why = "nested too deeply"
+        case _:
+            why = one_line(repr(error))
+    return Unusable(f"not an answer of Prometheus' API: {why}")
+
+
+def opened(answer: Answer, *, ignore_warnings: bool) -> Data | Unreachable:
+    """What an answer holds, its series not read yet. Raises what `misread` takes."""
     if target := redirect(answer):
-        raise _Wrong(f"redirected to {target}, which is not followed; put the final address into `urls`")
+        raise Wrong(f"redirected to {target}, which is not followed; put the final address into `urls`")
     if answer.status == 200:
         envelope = _ENVELOPE.decode(answer.body)
-        if not shape.ignore_warnings and (warned := _warnings(envelope)):
-            raise _Wrong(f"Prometheus warns: {warned}; `warnings: ignore` accepts such answers")
+        if not ignore_warnings and (warned := _warnings(envelope)):
+            raise Wrong(f"Prometheus warns: {warned}; `warnings: ignore` accepts such answers")
         if envelope.status == "success" and envelope.data is not None:
             return envelope.data
-    return _failed(answer)
+    failed = failure(answer)
+    if failed.again:
+        return Unreachable(failed.reason)
+    raise Wrong(failed.reason)
 
 
-def _failed(answer: Answer) -> Unreachable:
+def failure(answer: Answer) -> Failure:
     """W2: 5xx, 408, 429 and Prometheus' own timeouts are worth asking again; all else is unusable."""
     try:
         envelope = _ENVELOPE.decode(answer.body)
@@ -125,9 +144,7 @@ def _failed(answer: Answer) -> Unreachable:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         kind, reason = "", one_line(bytes(answer.body[:200]).decode("utf-8", "replace").strip())
     reason = f"status {answer.status}" + (f": {reason}" if reason else "")
-    if answer.status >= 500 or answer.status in (408, 429) or kind in _AGAIN:
-        return Unreachable(reason)
-    raise _Wrong(reason)
+    return Failure(kind, reason, answer.status >= 500 or answer.status in (408, 429) or kind in _AGAIN)
 
 
 def _warnings(envelope: _Envelope) -> str:
@@ -136,15 +153,15 @@ def _warnings(envelope: _Envelope) -> str:
     return one_line("; ".join(real))
 
 
-async def _windows(data: _Data, shape: Shape) -> tuple[dict[str, str], ...]:
+async def _windows(data: Data, shape: Shape) -> tuple[dict[str, str], ...]:
     into = _Windows(shape)
     if data.resultType == "scalar":
         if shape.per and not shape.coverage:
-            raise _Wrong(f"a scalar has no label {shape.per[0]!r}, which `per` asks for")
+            raise Wrong(f"a scalar has no label {shape.per[0]!r}, which `per` asks for")
         into.put(0, [EVERYONE if shape.per else ""], [_POINT.decode(data.result).value])
         return into.windows
     if data.resultType not in ("vector", "matrix"):
-        raise _Wrong(f"the expression yields a {one_line(data.resultType, 40)}, not numbers")
+        raise Wrong(f"the expression yields a {one_line(data.resultType, 40)}, not numbers")
     one, whole = _series_decoders(shape.per, data.resultType)
     fill = _fill_vector if data.resultType == "vector" else _fill_matrix
     at_once = memoryview(data.result).nbytes <= _AT_ONCE
@@ -154,6 +171,25 @@ async def _windows(data: _Data, shape: Shape) -> tuple[dict[str, str], ...]:
         if len(portion) == _PORTION:
             await asyncio.sleep(0)
     return into.windows
+
+
+def matrix(data: Data, per: tuple[str, ...], *, coverage: bool) -> Iterator[tuple[str | Wrong, list[Point]]]:
+    """The series of a range query one by one, so that no more than one is in memory: its subject, or why it
+    has none (W3), and its points, whose values are numbers. Raises what `misread` takes."""
+    if data.resultType != "matrix":
+        raise Wrong(f"a range query yields a {one_line(data.resultType, 40)}, not a matrix")
+    one, _ = _series_decoders(per, data.resultType)
+    for sample in map(one.decode, _RAWS.decode(data.result)):
+        if sample.values is None or sample.histograms is not None:
+            raise Wrong(_HISTOGRAMS)
+        points: list[Point] = sample.values
+        if not all(-LATEST < point.at < LATEST for point in points):
+            raise Wrong("a sample has a time that is none")
+        _check_numbers([point.value for point in points])
+        try:
+            yield _subject(sample.metric, per, coverage), points
+        except Wrong as error:
+            yield error, points
 
 
 @lru_cache(maxsize=512)
@@ -178,7 +214,7 @@ def _fill_vector(samples: Sequence[Any], subjects: list[str], into: _Windows) ->
     try:
         values = [sample.value.value for sample in samples]
     except AttributeError:
-        raise _Wrong(_HISTOGRAMS) from None
+        raise Wrong(_HISTOGRAMS) from None
     into.put(0, subjects, values)
 
 
@@ -187,10 +223,10 @@ def _fill_matrix(samples: Sequence[Any], subjects: list[str], into: _Windows) ->
     columns: list[tuple[list[str], list[str]]] = [([], []) for _ in into.windows]
     for sample, subject in zip(samples, subjects, strict=True):
         if sample.values is None or sample.histograms is not None:
-            raise _Wrong(_HISTOGRAMS)
+            raise Wrong(_HISTOGRAMS)
         for point in sample.values:
             if not -LATEST < point.at < LATEST:
-                raise _Wrong(f"a sample has the time {point.at:g}, which is none")
+                raise Wrong(f"a sample has the time {point.at:g}, which is none")
             index = into.index.get(round(point.at * 1000))
             if index is not None:
                 column = columns[index]
@@ -223,16 +259,17 @@ class _Windows:
         known = len(window)
         window.update(found)
         if not once:
-            raise _Wrong(self._twice(list(islice(window, known)) + subjects))
+            repeated, _ = Counter([*islice(window, known), *subjects]).most_common(1)[0]
+            raise Wrong(twice(self._shape.per, repeated))
 
-    def _twice(self, subjects: list[str]) -> str:
-        per = self._shape.per
-        if not per:
-            return "more than one series, and the trigger has no `per`; aggregate, or add the labels to `per`"
-        repeated, _ = Counter(subjects).most_common(1)[0]
-        values = zip(per, repeated.split(SEPARATOR), strict=True)
-        labels = ", ".join(f"{name}={one_line(value, 80)!r}" for name, value in values)
-        return f"two series for the subject {{{labels}}}; aggregate by ({', '.join(per)})"
+
+def twice(per: tuple[str, ...], subject: str) -> str:
+    """Why a window with two series of one subject is unusable (W3)."""
+    if not per:
+        return "more than one series, and the trigger has no `per`; aggregate, or add the labels to `per`"
+    values = zip(per, subject.split(SEPARATOR), strict=True)
+    labels = ", ".join(f"{name}={one_line(value, 80)!r}" for name, value in values)
+    return f"two series for the subject {{{labels}}}; aggregate by ({', '.join(per)})"
 
 
 def _check_numbers(values: list[str]) -> None:
@@ -241,7 +278,7 @@ def _check_numbers(values: list[str]) -> None:
         return
     for value in values:
         if not _numbers(value, [value]):
-            raise _Wrong(f'value "{one_line(value, 80)}" is not a number')
+            raise Wrong(f'value "{one_line(value, 80)}" is not a number')
 
 
 def _numbers(text: str, values: list[str]) -> bool:
@@ -287,12 +324,12 @@ def _subject(metric: Any, per: tuple[str, ...], coverage: bool) -> str:
             return EVERYONE
         if not value:
             by = ", ".join(per)
-            raise _Wrong(f"a series has no label {name!r}, which `per` asks for; aggregate by ({by})")
+            raise Wrong(f"a series has no label {name!r}, which `per` asks for; aggregate by ({by})")
         if len(value) > LONGEST_LABEL:
-            raise _Wrong(
+            raise Wrong(
                 f"the label {name!r} has a value of {len(value)} characters; a subject's has at most "
                 f"{LONGEST_LABEL}: {one_line(value, 40)}"
             )
         if SEPARATOR in value:
-            raise _Wrong(f"the label {name!r} has the value {one_line(value, 80)!r}: U+001F cannot be used")
+            raise Wrong(f"the label {name!r} has the value {one_line(value, 80)!r}: U+001F cannot be used")
     return subject_key(values)

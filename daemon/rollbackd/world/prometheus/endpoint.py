@@ -48,21 +48,22 @@ class Silent:
 
 
 class Query(Struct, frozen=True):
-    """An expression at one moment (an instant query), at several (a range query), or, without `ends`,
-    now by Prometheus' clock."""
+    """An expression at one moment (an instant query, unless `ranged`), at several (a range query), or,
+    without `ends`, now by Prometheus' clock."""
 
     expr: str
-    ends: tuple[Ms, ...] = ()
+    ends: tuple[Ms, ...] | range = ()
     interval: Ms = 0
+    ranged: bool = False
 
     @property
     def path(self) -> str:
-        return "/api/v1/query_range" if len(self.ends) > 1 else "/api/v1/query"
+        return "/api/v1/query_range" if self.ranged or len(self.ends) > 1 else "/api/v1/query"
 
     def form(self) -> dict[str, str]:
         if not self.ends:
             return {"query": self.expr}
-        if len(self.ends) == 1:
+        if len(self.ends) == 1 and not self.ranged:
             return {"query": self.expr, "time": _seconds(self.ends[0])}
         return {
             "query": self.expr,
@@ -252,7 +253,7 @@ class Endpoint:
         began = asyncio.get_running_loop().time()
         result = "unreachable"
         try:
-            answer = await self._send(query)
+            answer = await self.send(query, self._settings.max_body_bytes)
             result = RESULTS[_worth(answer.status)]
             return _Fetched(answer, began)
         except Malformed as error:
@@ -265,14 +266,15 @@ class Endpoint:
         finally:
             self._observer.request(result, asyncio.get_running_loop().time() - began)
 
-    async def _send(self, query: Query) -> Answer:
+    async def send(self, query: Query, cap: int) -> Answer:
+        """The answer itself, of at most `cap` bytes, shared with nobody. Raises `Unanswered`."""
         settings = self._settings
         return await self._client.send(
             "POST",
             self.url + query.path,
             form={"timeout": f"{settings.timeout}ms", **settings.params, **query.form()},
             budget=settings.timeout,
-            cap=settings.max_body_bytes,
+            cap=cap,
             safe=True,
         )
 
