@@ -1,6 +1,7 @@
 """Looks at a journal from outside, whether a daemon has it open or not. Never writes (rule E4).
 
-For the background verification, in pieces on a thread of its own, and for `rollbackd audit verify`.
+For the background verification, in pieces on a thread of its own, for `rollbackd audit verify`, and for what
+was learned of where windows end.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from rollbackd.core.events import Event
 from rollbackd.core.record import Head, JournalBroken, VerifyResult
 from rollbackd.journal import snapshots
-from rollbackd.journal.chain import Walker
-from rollbackd.journal.table import check_format, walk
+from rollbackd.journal.chain import Walker, recorded
+from rollbackd.journal.codec import CODEC
+from rollbackd.journal.table import check_format, newest, walk
 
 
 def verify_file(
@@ -32,6 +35,28 @@ def verify_file(
     if _log(path).exists() or _stat(path) != before:
         return _verify(path, "mode=ro", origin, after, upto, anchor)
     return result
+
+
+def events_of(path: Path, kind: str, limit: int) -> list[Event]:
+    """The newest events of one kind that can be read, oldest first. JournalBroken: the file cannot be read.
+    FileNotFoundError: there is none."""
+    before = _stat(path)
+    if _log(path).exists():
+        return _events_of(path, "mode=ro", kind, limit)
+    found = _events_of(path, "mode=ro&immutable=1", kind, limit)
+    if _log(path).exists() or _stat(path) != before:
+        return _events_of(path, "mode=ro", kind, limit)
+    return found
+
+
+def _events_of(path: Path, mode: str, kind: str, limit: int) -> list[Event]:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=5)) as db:
+            check_format(db, path)
+            rows = [recorded(row, CODEC) for row in newest(db, kind, limit, None)]
+    except sqlite3.DatabaseError as error:
+        raise JournalBroken(f"{path}: cannot be read: {error}") from error
+    return [row.event for row in reversed(rows) if row.event is not None]
 
 
 def snapshot_head(path: Path) -> Head | None:

@@ -90,7 +90,7 @@ class _Slow(Unreachable, frozen=True):
     """It might answer for fewer windows."""
 
 
-class _Reading:
+class Reading:
     """One expression as one kind of query reads it: columns, and the windows that are unusable."""
 
     def __init__(self, per: tuple[str, ...], coverage: bool, ends: range) -> None:
@@ -157,14 +157,14 @@ class _Source:
     def __init__(self, expr: str, ends: range) -> None:
         self.expr = expr
         self.ends = ends
-        self.readings: dict[tuple[tuple[str, ...], bool], _Reading] = {}  # by `per` and whether coverage
+        self.readings: dict[tuple[tuple[str, ...], bool], Reading] = {}  # by `per` and whether coverage
         self.most = MOST_POINTS
         self.refusals = 0
 
-    def reading(self, per: tuple[str, ...], coverage: bool) -> _Reading:
+    def reading(self, per: tuple[str, ...], coverage: bool) -> Reading:
         key = per, coverage
         if key not in self.readings:
-            self.readings[key] = _Reading(per, coverage, self.ends)
+            self.readings[key] = Reading(per, coverage, self.ends)
         return self.readings[key]
 
 
@@ -412,7 +412,7 @@ class _Fetch:
         except Exception as error:
             raise NoHistory(_of(source.expr, misread(error).reason)) from None
 
-    def _too_many(self, reading: _Reading) -> str:
+    def _too_many(self, reading: Reading) -> str:
         many = f"{len(reading.columns):,} subjects by now, over {len(reading.ends):,} windows"
         return f"{many}: more than fits into memory; ask for a shorter time, or for fewer subjects"
 
@@ -426,7 +426,7 @@ def _of(expr: str, why: str) -> str:
     return f"{one_line(expr, 200)}: {why}"
 
 
-def _history(wanted: Wanted, readings: Sequence[_Reading]) -> History:
+def _history(wanted: Wanted, readings: Sequence[Reading]) -> History:
     """Where several queries failed in a window, the first counts, as it does live."""
     failed: dict[int, Unreachable | Unusable] = {}
     for reading in reversed(readings):
