@@ -1,5 +1,6 @@
 """YAML → core values, or every error at once as file:line:col."""
 
+from rollbackd.config.candidates import Candidates, read_candidates
 from rollbackd.config.loading import (
     Checked,
     Loaded,
@@ -14,6 +15,7 @@ from rollbackd.config.problem import ConfigErrors, Problem
 from rollbackd.folder import hash_folder
 
 __all__ = [
+    "Candidates",
     "Checked",
     "ConfigErrors",
     "Loaded",
@@ -24,5 +26,6 @@ __all__ = [
     "examine",
     "hash_folder",
     "load",
+    "read_candidates",
     "state_dir_of",
 ]

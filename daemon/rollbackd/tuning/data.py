@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
+import dataclasses
 import re
-import shutil
-import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from rollbackd.core.effects import WindowQuery
+from rollbackd.core.events import AlignmentLearned
 from rollbackd.core.history import History
 from rollbackd.core.judging import window_queries
+from rollbackd.core.model import Ms, Trigger
 from rollbackd.core.notation import span, visible
 from rollbackd.core.wording import moment
+from rollbackd.settings import PrometheusSettings
 from rollbackd.tuning import answers
 from rollbackd.tuning.answers import BadFile, Kept, Saved, cut
 from rollbackd.tuning.grids import applies, grids
-from rollbackd.tuning.temporary import Unavailable, temporary_prometheus
-from rollbackd.world.prometheus import Wanted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rollbackd.core.events import AlignmentLearned
-    from rollbackd.core.model import Ms, Trigger
-    from rollbackd.world.prometheus import Past
+from rollbackd.tuning.openmetrics import openmetrics
+from rollbackd.world.client import place
+from rollbackd.world.prometheus import Past, Wanted
 
 LONGEST: Final[Ms] = 400 * 86_400_000
+
+USUAL: Final[Ms] = 14 * 86_400_000
+
+PATIENCE: Final[Ms] = 30_000
+"""The least that one request over a long time is given, whatever the configuration gives to one window."""
 
 SIGNS_STEP: Final[Ms] = 15_000
 """How often it is asked whether there was an incident."""
@@ -43,11 +44,43 @@ class NoData(Exception):
     """There is nothing to work on: what was asked for, and what to do; one line."""
 
 
-class Span(Struct, frozen=True):
-    """From when to when, ms; `end` None: until now."""
+class BadTimes(Exception):
+    """Not a time that there can be answers of; one line."""
 
-    begin: Ms
-    end: Ms | None = None
+
+class Moment(Struct, frozen=True):
+    """ms; `relative`: from now on, by the clock that counts."""
+
+    ms: Ms
+    relative: bool = False
+
+    def at(self, now: Ms) -> Ms:
+        return now + self.ms if self.relative else self.ms
+
+
+class Times(Struct, frozen=True):
+    """From when to when; left out: the beginning of the data, or `USUAL` before the end; and now."""
+
+    start: Moment | None = None
+    end: Moment | None = None
+
+    def between(self, now: Ms, first: Ms | None = None) -> tuple[Ms, Ms]:
+        end = now if self.end is None else self.end.at(now)
+        if self.start is not None:
+            return self.start.at(now), end
+        return (end - USUAL if first is None else first), end
+
+
+class Order(Struct, frozen=True):
+    """What is to be had: from `file`, else from `prometheus`. `alignments`: as journalled. `signs`: an
+    expression that has a value above 0 during incidents."""
+
+    triggers: tuple[Trigger, ...]
+    times: Times = Times()
+    alignments: tuple[AlignmentLearned, ...] = ()
+    signs: str | None = None
+    prometheus: PrometheusSettings | None = None
+    file: Path | None = None
 
 
 class Gathered(Struct, frozen=True):
@@ -80,49 +113,70 @@ class Material(Struct, frozen=True):
         return Saved(self.source, now, self.alignments, (*kept.values(), *signs))
 
 
-async def from_prometheus(
-    past: Past,
-    source: str,
-    triggers: Sequence[Trigger],
-    when: Callable[[Ms], Span],
-    alignments: tuple[AlignmentLearned, ...] = (),
-    signs: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+def gather(order: Order, progress: Callable[[int, int], None] | None = None) -> Material:
+    """`progress` is told how many windows have come, and of how many. Raises NoData, BadTimes,
+    NoHistory, BadFile, Unavailable."""
+    if order.file is None:
+        if order.prometheus is None:
+            raise NoData("there is no Prometheus to ask, and no file to read")
+        patient = dataclasses.replace(order.prometheus, timeout=max(PATIENCE, order.prometheus.timeout))
+        return asyncio.run(_from_prometheus(order, patient, progress))
+    if is_json(order.file):
+        return _from_file(order, order.file)
+    with openmetrics(order.file) as (url, first, last):
+        own = PrometheusSettings((url,), timeout=PATIENCE)
+        return asyncio.run(_from_prometheus(order, own, progress, (first, last)))
+
+
+async def _from_prometheus(
+    order: Order,
+    settings: PrometheusSettings,
+    progress: Callable[[int, int], None] | None,
+    known: tuple[Ms, Ms] | None = None,
 ) -> Material:
-    """`when`: from the server's own clock (T2) to the time asked for; what ends less than its `delay` ago is
-    left out. `signs`: an expression that has a value above 0 during incidents. Raises NoData, NoHistory."""
-    now = await past.clock()
-    asked = when(now)
-    end = now if asked.end is None else asked.end
-    check_span(asked.begin, end, now)
-    wanted, shares = [], []
-    for trigger in triggers:
-        until = min(end, now - trigger.delay)
-        mine = grids(trigger, alignments, asked.begin, until)
-        if not mine:
-            raise NoData(_no_window(trigger, asked.begin, until))
-        queries = window_queries(trigger.condition)
-        wanted += [Wanted(queries, trigger.per, ends) for ends in mine]
-        shares.append(len(mine))
-    if signs is not None:
-        wanted.append(Wanted(_sign_queries(signs), (), _moments(asked.begin, end)))
-    found = iter(await past.fetch(wanted, progress))
+    """By the server's own clock (T2), unless it is `known` when its data begin and end. What ends less than
+    its `delay` ago is left out."""
+    async with Past(settings, _steady) as past:
+        first, now = (None, await past.clock()) if known is None else known
+        begin, end = order.times.between(now, first)
+        check_span(begin, end, None if known else now)
+        wanted, shares = _wanted(order, begin, end, now)
+        if order.signs is not None:
+            wanted.append(Wanted(_sign_queries(order.signs), (), _moments(begin, end)))
+        found = iter(await past.fetch(wanted, progress))
     gathered = [
-        Gathered(trigger, tuple(next(found) for _ in range(share)))
-        for trigger, share in zip(triggers, shares, strict=True)
+        Gathered(trigger, tuple(islice(found, share)))
+        for trigger, share in zip(order.triggers, shares, strict=True)
     ]
-    told = next(found, None)
-    return _material(source, asked.begin, end, gathered, alignments, told)
+    source = ", ".join(map(place, settings.urls)) if order.file is None else str(order.file)
+    return _material(source, begin, end, gathered, order.alignments, next(found, None))
+
+
+def _wanted(order: Order, begin: Ms, end: Ms, now: Ms) -> tuple[list[Wanted], list[int]]:
+    """The windows of all triggers, and how many grids each trigger has."""
+    wanted, shares = [], []
+    for trigger in order.triggers:
+        until = min(end, now - (trigger.delay if order.file is None else 0))
+        mine = grids(trigger, order.alignments, begin, until)
+        if not mine:
+            raise NoData(_no_window(trigger, begin, until))
+        wanted += [Wanted(window_queries(trigger.condition), trigger.per, ends) for ends in mine]
+        shares.append(len(mine))
+    return wanted, shares
+
+
+def _steady() -> Ms:
+    return time.monotonic_ns() // 1_000_000
 
 
 def check_span(begin: Ms, end: Ms, now: Ms | None) -> None:
-    """Raises NoData where no time lies in between, or some of it in the future."""
+    """Raises BadTimes where no time lies in between, or some of it in the future."""
     if begin >= end:
-        raise NoData(f"the start, {moment(begin)}, is not before the end, {moment(end)}")
+        raise BadTimes(f"the start, {moment(begin)}, is not before the end, {moment(end)}")
     if now is not None and end > now:
-        raise NoData(f"the end, {moment(end)}, is in the future: Prometheus' clock shows {moment(now)}")
+        raise BadTimes(f"the end, {moment(end)}, is in the future: Prometheus' clock shows {moment(now)}")
     if end - begin > LONGEST:
-        raise NoData(f"{span(end - begin)} are too long a time; ask for at most {span(LONGEST)}")
+        raise BadTimes(f"{span(end - begin)} are too long a time; ask for at most {span(LONGEST)}")
 
 
 def _no_window(trigger: Trigger, begin: Ms, until: Ms) -> str:
@@ -195,16 +249,13 @@ def _unlearned(gathered: Sequence[Gathered], alignments: Sequence[AlignmentLearn
 # Files
 
 
-async def from_file(
-    path: Path, triggers: Sequence[Trigger], between: Span | None, signs: str | None
-) -> Material:
-    """From saved answers or a range response; `between` narrows their time. Raises BadFile, NoData."""
+def _from_file(order: Order, path: Path) -> Material:
     body = answers.content(path)
     if _is_saved(body):
-        return _from_saved(path, answers.read(path, body), triggers, between, signs)
-    if signs is not None:
+        return _from_saved(order, path, answers.read(path, body))
+    if order.signs is not None:
         raise BadFile(f"{path}: a range response says nothing of incidents; name a file with --incidents")
-    return _from_response(path, body, triggers, between)
+    return _from_response(order, path, body)
 
 
 def is_json(path: Path) -> bool:
@@ -219,32 +270,29 @@ def _is_saved(body: bytes) -> bool:
     return re.match(rb'\s*\{\s*"version"', body) is not None
 
 
-def _from_saved(
-    path: Path, saved: Saved, triggers: Sequence[Trigger], between: Span | None, signs: str | None
-) -> Material:
-    gathered = []
-    for trigger in triggers:
-        queries = window_queries(trigger.condition)
-        found = saved.of(queries, trigger.per, trigger.interval)
-        if not found:
+def _from_saved(order: Order, path: Path, saved: Saved) -> Material:
+    found = []
+    for trigger in order.triggers:
+        histories = saved.of(window_queries(trigger.condition), trigger.per, trigger.interval)
+        if not histories:
             raise BadFile(
                 f"{path}: it holds no answers to the queries of {trigger.name}, by its `per` and at its "
                 "interval; save them anew, or name other triggers with --trigger"
             )
-        gathered.append(Gathered(trigger, _between(path, trigger, found, between)))
-    told = None
-    if signs is not None:
-        told = next(iter(saved.of(_sign_queries(signs), (), SIGNS_STEP)), None)
-        if told is None:
-            raise BadFile(f"{path}: it holds no answers to {visible(signs)}; save them anew")
-    source = f"{path} (from {saved.source})"
-    return _material(source, *_ends_of(gathered), gathered, saved.alignments, told)
+        found.append(Gathered(trigger, tuple(histories)))
+    signs = None
+    if order.signs is not None:
+        signs = next(iter(saved.of(_sign_queries(order.signs), (), SIGNS_STEP)), None)
+        if signs is None:
+            raise BadFile(f"{path}: it holds no answers to {visible(order.signs)}; save them anew")
+    begin, end, gathered = _narrowed(order, path, found)
+    return _material(f"{path}, from {saved.source}", begin, end, gathered, saved.alignments, signs)
 
 
-def _from_response(path: Path, body: bytes, triggers: Sequence[Trigger], between: Span | None) -> Material:
-    if len(triggers) != 1:
+def _from_response(order: Order, path: Path, body: bytes) -> Material:
+    if len(order.triggers) != 1:
         raise BadFile(f"{path}: a range response answers one trigger; name it with --trigger")
-    trigger = triggers[0]
+    (trigger,) = order.triggers
     asked = [query for query in window_queries(trigger.condition) if query.role != "coverage"]
     if len(asked) != 1:
         raise BadFile(
@@ -252,69 +300,29 @@ def _from_response(path: Path, body: bytes, triggers: Sequence[Trigger], between
             "save all of them with `rollbackd backtest --save`"
         )
     bare = replace(trigger, condition=replace(trigger.condition, coverage=()))
-    found = _between(path, trigger, [answers.response(path, body, trigger)], between)
-    gathered = [Gathered(bare, found)]
-    remark = "The file says nothing of when the samples were scraped: every window counts as covered (W14)."
-    return _material(str(path), *_ends_of(gathered), gathered, (), None, [remark])
+    found = [Gathered(bare, (answers.response(path, body, trigger),))]
+    begin, end, gathered = _narrowed(order, path, found)
+    remark = "The file says nothing of when samples were scraped: every window counts as covered (W14)."
+    return _material(str(path), begin, end, gathered, (), None, [remark])
 
 
-def _between(
-    path: Path, trigger: Trigger, found: Sequence[History], between: Span | None
-) -> tuple[History, ...]:
-    if between is None:
-        return tuple(found)
-    end = found[-1].ends[-1] if between.end is None else between.end
-    parts = tuple(part for one in found if (part := cut(one, between.begin, end)) is not None)
-    if not parts:
-        begin, last = found[0].ends[0] - trigger.interval, found[-1].ends[-1]
-        raise NoData(
-            f"{path}: its answers for {trigger.name} are from {moment(begin)} to {moment(last)}, and none of "
-            f"the windows lies between {moment(between.begin)} and {moment(end)}"
-        )
-    return parts
+def _narrowed(order: Order, path: Path, found: Sequence[Gathered]) -> tuple[Ms, Ms, list[Gathered]]:
+    """What of it lies in the time asked for."""
+    first, last = _ends_of(found)
+    begin, end = order.times.between(last, first)
+    check_span(begin, end, None)
+    narrowed = []
+    for one in found:
+        parts = tuple(part for each in one.stretches if (part := cut(each, begin, end)) is not None)
+        if not parts:
+            raise NoData(
+                f"{path}: its answers are from {moment(first)} to {moment(last)}, and no window of "
+                f"{one.trigger.name} lies between {moment(begin)} and {moment(end)}"
+            )
+        narrowed.append(Gathered(one.trigger, parts))
+    return max(begin, first), min(end, last), narrowed
 
 
 def _ends_of(gathered: Sequence[Gathered]) -> tuple[Ms, Ms]:
     begin = min(one.stretches[0].ends[0] - one.trigger.interval for one in gathered)
     return begin, max(one.stretches[-1].ends[-1] for one in gathered)
-
-
-@contextmanager
-def openmetrics(path: Path) -> Iterator[tuple[str, Ms, Ms]]:
-    """A Prometheus that holds the samples of a file of OpenMetrics text: its URL, and the times of its first
-    and last sample. Raises BadFile, Unavailable."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        raise Unavailable(
-            f"{path} is OpenMetrics text, and there is no `promtool` on the PATH to read it; "
-            "install it (Debian: apt install prometheus)"
-        )
-    with TemporaryDirectory(prefix="rollbackd-backtest-") as temporary:
-        folder = Path(temporary)
-        plain = folder / "plain.om"
-        plain.write_bytes(answers.content(path))
-        blocks = folder / "data"
-        done = subprocess.run(
-            [promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", str(plain), str(blocks)],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
-        )  # fmt: skip
-        plain.unlink()
-        if done.returncode:
-            raise BadFile(f"{path}: not OpenMetrics text: {_complaint(done.stderr)}")
-        begin, end = _times_of(path, blocks)
-        with temporary_prometheus(folder, flags=["--storage.tsdb.retention.time=100y"]) as url:
-            yield url, begin, end
-
-
-def _complaint(said: str) -> str:
-    """What promtool found wrong. That the end is missing is what is wrong most often."""
-    first = next((line.strip() for line in said.splitlines() if line.strip()), "promtool does not say why")
-    first = first.removeprefix("getting min and max timestamp: ").removeprefix("next: ")
-    return visible(first, 300)
-
-
-def _times_of(path: Path, blocks: Path) -> tuple[Ms, Ms]:
-    metas = [json.loads(meta.read_text()) for meta in blocks.glob("*/meta.json")]
-    if not metas:
-        raise BadFile(f"{path}: it holds no sample")
-    return min(meta["minTime"] for meta in metas), max(meta["maxTime"] for meta in metas) - 1
