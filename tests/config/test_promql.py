@@ -106,7 +106,9 @@ def test_longest_range(expression: str, longest: int) -> None:
         ("abs(sum by (a) (x))", {"a"}),
         ("max_over_time(sum by (a) (x)[5m:])", {"a"}),
         ('label_replace(sum(x), "a", "b", "", "")', None),
-        ("histogram_quantile(0.9, sum by (le) (x))", None),
+        ("histogram_quantile(0.9, sum by (le) (x))", set()),
+        ("histogram_quantile(0.9, sum by (a, le) (x))", {"a"}),
+        ("histogram_quantile(0.9, x)", None),
         ("scalar(x)", set()),
     ],
 )

@@ -186,6 +186,8 @@ def _call(node: Any, found: dict[str, None], counts: bool) -> _Reading:
         labels = frozenset()
     elif KEEP_LABELS.match(name):
         labels = next((each.labels for each in inside if each.kind in ("vector", "matrix")), None)
+    elif name == "histogram_quantile" and inside[-1].labels is not None:
+        labels = inside[-1].labels - {"le"}
     return _Reading(kind, max((each.longest for each in inside), default=0), labels)
 
 
