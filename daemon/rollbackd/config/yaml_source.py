@@ -117,14 +117,31 @@ def _key(loc: Seq[int | str]) -> str:
 
 def read(path: Path, shown: str, name: str) -> Document:
     """Read one file. Never raises for what the file is or holds; see `Document.problems`."""
+    text = text_of(path, shown)
+    if isinstance(text, str):
+        return parsed(text, path, shown, name)
+    document = Document(path, shown, name)
+    document.problems.append(text)
+    return document
+
+
+def parsed(text: str, path: Path, shown: str, name: str) -> Document:
+    """As `read`, of a text that is read already."""
     document = Document(path, shown, name)
     try:
-        text = _text(path)
         document.data = _Builder(document).build(text)
         document.comments = comments(text)
     except _Unusable as unusable:
-        document.problems.append(Problem(shown, *unusable.at, unusable.key, unusable.what, unusable.remedy))
+        document.problems.append(unusable.problem(shown))
     return document
+
+
+def text_of(path: Path, shown: str) -> str | Problem:
+    """What a file holds, without a byte order mark, its lines ended by newlines; or why it cannot be used."""
+    try:
+        return _text(path)
+    except _Unusable as unusable:
+        return unusable.problem(shown)
 
 
 class _Unusable(Exception):
@@ -133,6 +150,9 @@ class _Unusable(Exception):
     def __init__(self, at: Position, key: str, what: str, remedy: str) -> None:
         super().__init__(what)
         self.at, self.key, self.what, self.remedy = at, key, what, remedy
+
+    def problem(self, shown: str) -> Problem:
+        return Problem(shown, *self.at, self.key, self.what, self.remedy)
 
 
 def _text(path: Path) -> str:

@@ -6,9 +6,11 @@ themselves have against them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
 
@@ -26,6 +28,35 @@ class Complaint(NamedTuple):
 
 
 Rule: TypeAlias = Callable[[Mapping], Iterator[Complaint]]
+JsonSchema: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A rule that JSON Schema can say, too. `says`: the same for people, as one sentence."""
+
+    rule: Rule
+    says: str
+    schema: JsonSchema
+
+    def __call__(self, mapping: Mapping) -> Iterator[Complaint]:
+        return self.rule(mapping)
+
+
+def drawn(schema: JsonSchema) -> Callable[[Rule], Rule]:
+    """Gives a rule its schema; what it says is its docstring."""
+    return lambda rule: Drawn(rule, inspect.getdoc(rule) or "", schema)
+
+
+def said(rule: Rule) -> str:
+    """The rule for people, as one sentence."""
+    return rule.says if isinstance(rule, Drawn) else inspect.getdoc(rule) or ""
+
+
+def listed(keys: Iterable[str], word: str) -> str:
+    """`` `a`, `b` or `c` `` for the word `or`."""
+    *first, last = (f"`{key}`" for key in keys)
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 class Model(BaseModel):
@@ -53,51 +84,66 @@ class Refers:
 Mark: TypeAlias = Defines | Refers
 
 
+def _required(*keys: str) -> list[JsonSchema]:
+    return [{"required": [key]} for key in keys]
+
+
 def one_of(*keys: str) -> Rule:
     """Exactly one of the keys."""
-    listed = " or ".join(f"`{key}`" for key in keys)
+    named = " or ".join(f"`{key}`" for key in keys)
 
     def rule(mapping: Mapping) -> Iterator[Complaint]:
         present = [key for key in keys if key in mapping]
         if not present:
-            yield Complaint((keys[0],), "is missing", f"write {listed}")
+            yield Complaint((keys[0],), "is missing", f"write {named}")
         for key in present[1:]:
             yield Complaint((key,), f"cannot stand beside `{present[0]}`", "remove one of them")
 
-    return rule
+    return Drawn(rule, f"Exactly one of {listed(keys, 'and')}.", {"oneOf": _required(*keys)})
 
 
 def any_of(*keys: str) -> Rule:
+    """At least one of the keys."""
+
     def rule(mapping: Mapping) -> Iterator[Complaint]:
         if not any(key in mapping for key in keys):
-            listed = " or ".join(f"`{key}`" for key in keys)
-            yield Complaint((keys[0],), "is missing", f"write {listed}")
+            named = " or ".join(f"`{key}`" for key in keys)
+            yield Complaint((keys[0],), "is missing", f"write {named}")
 
-    return rule
+    return Drawn(rule, f"At least one of {listed(keys, 'and')}.", {"anyOf": _required(*keys)})
 
 
 def at_most_one(*keys: str) -> Rule:
+    """None of the keys, or one."""
+
     def rule(mapping: Mapping) -> Iterator[Complaint]:
         present = [key for key in keys if key in mapping]
         for key in present[1:]:
             yield Complaint((key,), f"cannot stand beside `{present[0]}`", "remove one of them")
 
-    return rule
+    both = [{"required": list(pair)} for pair in combinations(keys, 2)]
+    return Drawn(rule, f"At most one of {listed(keys, 'and')}.", {"not": {"anyOf": both}})
 
 
 def needs(key: str, *others: str) -> Rule:
     """`key` means something only beside one of the others."""
-    listed = " or ".join(f"`{other}`" for other in others)
+    named = " or ".join(f"`{other}`" for other in others)
 
     def rule(mapping: Mapping) -> Iterator[Complaint]:
         if key in mapping and not any(other in mapping for other in others):
-            yield Complaint((key,), f"means nothing without {listed}", f"add {listed}, or remove it")
+            yield Complaint((key,), f"means nothing without {named}", f"add {named}, or remove it")
 
-    return rule
+    schema = {"if": {"required": [key]}, "then": {"anyOf": _required(*others)}}
+    return Drawn(rule, f"`{key}` only beside {listed(others, 'or')}.", schema)
 
 
+_TEXT, _LIST = ({"properties": {"run": {"type": kind}}} for kind in ("string", "array"))
+_SHELL: JsonSchema = {"properties": {"shell": {"const": True}}, "required": ["shell"]}
+
+
+@drawn({"if": _SHELL, "then": _TEXT, "else": _LIST})
 def shell_is_said(mapping: Mapping) -> Iterator[Complaint]:
-    """Rule X2: no shell unless the plan says so."""
+    """`run` is a list; with `shell: true` it is one text (X2)."""
     shell = mapping.get("shell") is True
     run = mapping.get("run")
     if isinstance(run, str) and not shell:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from rollbackd.config.models.base import Complaint, Defines, Model, needs, one_of
+from rollbackd.config.models.base import Complaint, Defines, Model, drawn, needs, one_of
 from rollbackd.config.models.types import (
     JSON_PATH,
     NAME,
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 Program = Annotated[tuple[str, ...], Argv()]
 
 
+@drawn({"properties": {key: {"type": "array"} for key in ("run", "probe")}})
 def argv_is_a_list(mapping: Mapping) -> Iterator[Complaint]:
-    """Only steps may use a shell (rule X2)."""
+    """`run` is a list: only steps may use a shell (X2)."""
     for key in ("run", "probe"):
         if isinstance(mapping.get(key), str):
             yield Complaint((key,), "is one text, and there is no shell", 'write a list: ["./scripts/x.sh"]')

@@ -49,7 +49,7 @@ def _short(value: Any) -> Any:
     return {"action": value} if isinstance(value, str) else value
 
 
-ActionOrShort = Annotated[ActionModel, BeforeValidator(_short)]
+ActionOrShort = Annotated[ActionModel, BeforeValidator(_short, json_schema_input_type=Action | ActionModel)]
 
 
 class ActionsModel(Model):

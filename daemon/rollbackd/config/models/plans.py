@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from rollbackd.config.models.base import Complaint, Defines, Model, Refers, shell_is_said
+from rollbackd.config.models.base import Complaint, Defines, Model, Refers, drawn, shell_is_said
 from rollbackd.config.models.checks import Program, SafetyCheckModel, VerificationModel, argv_is_a_list
 from rollbackd.config.models.instance import Version
 from rollbackd.config.models.types import NAME, VARIABLE, Comparison, Duration, Promql, Text, Whole
@@ -23,6 +23,7 @@ Line = Annotated[str, Text()]
 
 
 def irreversible_is_not_repeatable(mapping: Mapping) -> Iterator[Complaint]:
+    """An `irreversible` step is neither `repeatable` nor tried more than once, and never interrupted (X8)."""
     if mapping.get("irreversible") is not True:
         return
     if mapping.get("repeatable") is True:
@@ -46,7 +47,9 @@ class StepVerifyModel(Model):
     within: Annotated[Ms, Duration("1s", "1h"), Field(description="how long to wait for it")]
 
 
+@drawn({"properties": {"probe": {"type": "array"}}})
 def probe_is_a_list(mapping: Mapping) -> Iterator[Complaint]:
+    """`probe` is a list: it has no shell (X2)."""
     if isinstance(mapping.get("probe"), str):
         yield Complaint(("probe",), "is one text, and there is no shell", 'write a list: ["./scripts/x.sh"]')
 

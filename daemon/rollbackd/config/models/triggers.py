@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rollbackd.config.models.base import Complaint, Defines, Model, Refers, Rule, needs, one_of
+from rollbackd.config.models.base import (
+    Complaint,
+    Defines,
+    JsonSchema,
+    Model,
+    Refers,
+    Rule,
+    drawn,
+    needs,
+    one_of,
+)
 from rollbackd.config.models.instance import Version
 from rollbackd.config.models.types import (
     LABEL,
@@ -32,6 +42,7 @@ OWN_LABELS = frozenset(["alertname", "instance", "plan", "service", "trigger", "
 
 
 def labels_are_free(mapping: Mapping) -> Iterator[Complaint]:
+    """`labels` sets none of alertname, instance, plan, rung, service, severity, trigger: the daemon does."""
     labels = mapping.get("labels")
     for name in labels if isinstance(labels, dict) else ():
         if name in OWN_LABELS:
@@ -42,8 +53,13 @@ MAX_LEVELS = 4
 MAX_LEAVES = 20
 
 
+_COMPOSED: JsonSchema = {"anyOf": [{"required": ["all"]}, {"required": ["any"]}]}
+_LIMITED: JsonSchema = {"anyOf": [{"required": ["breach"]}, {"required": ["coverage"]}]}
+
+
+@drawn({"if": _COMPOSED, "then": {"not": _LIMITED}, "else": {"required": ["breach"]}})
 def composed_or_not(mapping: Mapping) -> Iterator[Complaint]:
-    """Rule W10: what is asked stands in the parts, and so does the limit."""
+    """With `all` or `any`, `breach` and `coverage` stand in the parts; else `breach` is needed (W10)."""
     how = next((key for key in ("all", "any") if key in mapping), None)
     alone = how is not None and "expr" not in mapping and "ratio" not in mapping
     for key in ("breach", "coverage"):
@@ -52,6 +68,7 @@ def composed_or_not(mapping: Mapping) -> Iterator[Complaint]:
 
 
 def bounded(mapping: Mapping) -> Iterator[Complaint]:
+    """At most 4 levels of `all` and `any`, and 20 conditions in all."""
     for key in ("all", "any"):
         if key in mapping:
             if _levels(mapping) > MAX_LEVELS:
@@ -75,13 +92,17 @@ def _leaves(mapping: Mapping) -> int:
     return sum(map(_leaves, inside)) if inside else 1
 
 
+@drawn({"if": _COMPOSED, "then": {"not": {"required": ["no_data"]}}})
 def no_data_of_a_leaf(mapping: Mapping) -> Iterator[Complaint]:
+    """`no_data` not beside `all` or `any` here: it stands in the parts."""
     how = next((key for key in ("all", "any") if key in mapping), None)
     if how is not None and "no_data" in mapping:
         yield Complaint(("no_data",), f"cannot stand beside `{how}` here", "write it in its parts")
 
 
+@drawn({"not": {"required": ["traffic", "ratio"]}})
 def traffic_of_a_ratio(mapping: Mapping) -> Iterator[Complaint]:
+    """`traffic` only beside `expr`: the total of a `ratio` is its traffic."""
     if "traffic" in mapping and "ratio" in mapping:
         yield Complaint(("traffic",), "cannot stand beside `ratio`", "write `min_total` inside `ratio`")
 
@@ -101,6 +122,11 @@ class TrafficModel(Model):
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+Queries = Annotated[
+    list[Expr], BeforeValidator(_listed, json_schema_input_type=list[Expr] | Expr), Field(max_length=20)
+]
 
 
 class ConditionModel(Model):
@@ -131,7 +157,7 @@ class ConditionModel(Model):
         None
     )
     coverage: Annotated[
-        Annotated[list[Expr], BeforeValidator(_listed), Field(max_length=20)] | None,
+        Queries | None,
         Field(description="queries for the time of the newest sample; default: of each selector (W14)"),
     ] = None
 

@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 from pydantic_core import PydanticCustomError, core_schema
 
 from rollbackd.config.problem import one_line
-from rollbackd.config.promql import analyse
+from rollbackd.config.promql import MAX_LENGTH, analyse
 from rollbackd.config.yaml_source import NULL, Null
 from rollbackd.core.notation import UNITS, parse_duration, parse_limit, span
 
 if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
 
     from rollbackd.core.model import Limit, Ms
 
@@ -57,6 +58,19 @@ class Parsed:
 
     def parse(self, value: object) -> Any:
         raise NotImplementedError
+
+    def words(self) -> str:
+        """What may be written, with its limits, for people."""
+        return "text"
+
+    def schema(self) -> JsonSchemaValue:
+        """What may be written, as JSON Schema: never less than `parse` takes. Here: anything."""
+        return {}
+
+    def __get_pydantic_json_schema__(
+        self, core: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return self.schema()
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
@@ -95,6 +109,13 @@ class Text(Parsed):
             raise refuse("holds a line break", "write it on one line")
         return value
 
+    def words(self) -> str:
+        return f"text{', also of several lines' if self.lines else ''}, up to {self.most} characters"
+
+    def schema(self) -> JsonSchemaValue:
+        found: JsonSchemaValue = {"type": "string", "minLength": self.least, "maxLength": self.most}
+        return found if self.lines else {**found, "pattern": r"^[^\n]*$"}
+
 
 @dataclass(frozen=True)
 class Matching(Text):
@@ -102,6 +123,7 @@ class Matching(Text):
 
     form: str = ".*"
     says: str = ""
+    what: str = ""  # one word for it
 
     def parse(self, value: object) -> str:
         text = super().parse(value)
@@ -109,11 +131,18 @@ class Matching(Text):
             raise refuse(f"cannot be {shown(text)}", f"use {self.says}")
         return text
 
+    def words(self) -> str:
+        return self.what or f"text: {self.says}"
+
+    def schema(self) -> JsonSchemaValue:
+        return {**super().schema(), "pattern": f"^(?:{self.form})$"}
+
 
 NAME = Matching(
     most=100,
     form=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     says="letters, digits, `-`, `_` and `.`, a letter or digit first",
+    what="name",
 )
 LABEL = Matching(
     form=r"(?!__)[A-Za-z_][A-Za-z0-9_]*", says="letters, digits and `_`, no digit first, not `__` first"
@@ -140,6 +169,12 @@ class Whole(Parsed):
         _bound(value, self.low, self.high)
         return value
 
+    def words(self) -> str:
+        return f"whole number, {self.low} to {self.high}"
+
+    def schema(self) -> JsonSchemaValue:
+        return {"type": "integer", "minimum": self.low, "maximum": self.high}
+
 
 @dataclass(frozen=True)
 class Number(Parsed):
@@ -154,6 +189,14 @@ class Number(Parsed):
             raise refuse(f"expected a number, got {shown(value)}", remedy)
         _bound(value, self.low, self.high)
         return float(value)
+
+    def words(self) -> str:
+        return (
+            f"number, {self.low:g} or more" if self.high >= 1e15 else f"number, {self.low:g} to {self.high:g}"
+        )
+
+    def schema(self) -> JsonSchemaValue:
+        return {"type": "number", "minimum": self.low, "maximum": self.high}
 
 
 def _bound(value: float, low: float, high: float) -> None:
@@ -174,6 +217,11 @@ def _plain(value: object) -> str:
         number = float(value)
         return f"write {int(number) if number == int(number) else number}"
     return ""
+
+
+_DURATION = r"^(?=\d)(\d{1,9}w)?(\d{1,9}d)?(\d{1,9}h)?(\d{1,9}m(?!s))?(\d{1,9}s)?(\d{1,9}ms)?$"
+_COMPARISON = r"^\s*(>=|<=|==|!=|>|<)\s*[-+]?\d{1,18}(\.\d{1,18})?([eE][-+]?\d{1,3})?\s*$"
+"""`parse_duration` and `parse_limit`, as JSON Schema can say them."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +248,12 @@ class Duration(Parsed):
         if meant is None:
             return "write it like 15s, 5m, 1h30m or 500ms"
         return f"write {span(meant)}" if self._within(meant) else f"write one from {self.low} to {self.high}"
+
+    def words(self) -> str:
+        return f"duration, {self.low} to {self.high}"
+
+    def schema(self) -> JsonSchemaValue:
+        return {"type": "string", "pattern": _DURATION, "examples": [self.low, self.high]}
 
 
 _SPELT = re.compile(
@@ -268,6 +322,12 @@ class AutoDuration(Duration):
             said = error.context or {}
             raise refuse(said["what"], f"{said['remedy']}, or auto") from None
 
+    def words(self) -> str:
+        return f"{super().words()}, or `auto`"
+
+    def schema(self) -> JsonSchemaValue:
+        return {"anyOf": [{"const": "auto"}, super().schema()]}
+
 
 class Comparison(Parsed):
     """`> 0.01`: an operator and a number."""
@@ -277,6 +337,12 @@ class Comparison(Parsed):
             return parse_limit(value if isinstance(value, str) else "")
         except ValueError:
             raise refuse(f"expected a comparison, got {shown(value)}", _compared(value)) from None
+
+    def words(self) -> str:
+        return "comparison"
+
+    def schema(self) -> JsonSchemaValue:
+        return {"type": "string", "pattern": _COMPARISON, "examples": ["> 0.01"]}
 
 
 def _compared(value: object) -> str:
@@ -316,6 +382,12 @@ class Promql(Parsed):
             raise refuse(f"yields {what}", "write an expression that yields a vector or a scalar")
         return value
 
+    def words(self) -> str:
+        return "PromQL"
+
+    def schema(self) -> JsonSchemaValue:
+        return {"type": "string", "pattern": r"\S", "maxLength": MAX_LENGTH}
+
 
 @dataclass(frozen=True)
 class Url(Parsed):
@@ -331,6 +403,12 @@ class Url(Parsed):
         if "@" in urlsplit(value).netloc:
             raise refuse("holds a user or a password", "take it out")
         return value
+
+    def words(self) -> str:
+        return "http or https URL"
+
+    def schema(self) -> JsonSchemaValue:
+        return {"type": "string", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://\S+$", "maxLength": 2000}
 
 
 def _is_url(text: str) -> bool:
@@ -357,6 +435,16 @@ class Listen(Parsed):
             what = f"{where} is not loopback, and there is no sign-in yet"
             raise refuse(what, "write 127.0.0.1:9797, and reach it through a proxy that has sign-in")
         return host, int(match[2])
+
+    def words(self) -> str:
+        return "HOST:PORT"
+
+    def schema(self) -> JsonSchemaValue:
+        return {
+            "type": "string",
+            "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]*):[0-9]{1,5}$",
+            "examples": ["127.0.0.1:9797"],
+        }
 
 
 def _loopback(host: str) -> bool:
@@ -385,6 +473,13 @@ class Argv(Parsed):
             raise refuse("names no program", "write the program first")
         return tuple(value)
 
+    def words(self) -> str:
+        return "list: a program and its arguments"
+
+    def schema(self) -> JsonSchemaValue:
+        argv = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1000}
+        return {"anyOf": [argv, {"type": "string", "pattern": r"\S"}]}
+
 
 class Json(Parsed):
     """A JSON value that is compared: text, number, true, false or null."""
@@ -395,3 +490,9 @@ class Json(Parsed):
         if value is NULL:
             return None
         raise refuse(f"expected a single value, got {shown(value)}", "name the field with dots: status.state")
+
+    def words(self) -> str:
+        return "text, number, true, false or null"
+
+    def schema(self) -> JsonSchemaValue:
+        return {"type": ["string", "number", "boolean", "null"]}
