@@ -37,7 +37,9 @@ def plain(value: Any) -> Any:
 def kind_of(path: Path) -> str:
     if path.name == "rollbackd.yml":
         return "config"
-    return "plan" if path.name == "plan.yml" else "trigger"
+    if path.name == "plan.yml":
+        return "plan"
+    return "library" if re.search("^templates:", path.read_text(), re.MULTILINE) else "trigger"
 
 
 def refusals(path: Path) -> list[str]:
@@ -51,8 +53,8 @@ def test_is_a_schema_and_describes_every_key(kind: str) -> None:
     jsonschema.Draft202012Validator.check_schema(made)
     assert made == schema(kind), "the same each time"
     assert text(kind).endswith("}\n")
-    drawn = [made, *made["$defs"].values()]
-    assert len(drawn) == len(reachable(KINDS[kind].model))
+    drawn = [each for each in [made, *made["$defs"].values()] if "if" not in each]
+    assert len(drawn) == len(reachable(KINDS[kind].model)) + len(KINDS[kind].instead)
     for each in drawn:
         assert each["title"]
         assert each["additionalProperties"] is False
@@ -64,7 +66,7 @@ def test_says_the_defaults_as_they_are_written(kind: str) -> None:
     """Each default is itself what the schema accepts."""
     made = schema(kind)
     for each in [made, *made["$defs"].values()]:
-        for name, key in each["properties"].items():
+        for name, key in each.get("properties", {}).items():
             if "default" in key:
                 resolved = {**key, "$defs": made["$defs"]}
                 assert jsonschema.Draft202012Validator(resolved).is_valid(key["default"]), name
@@ -107,6 +109,23 @@ def test_refuses_what_the_reader_refuses_as_far_as_a_schema_can(case: Path, tmp_
         assert refusals(path) != []
     elif not wrong:
         assert refusals(path) == []
+
+
+USES = [
+    ("{use: library/error-ratio, set: {service: api}, plan: api}", True),
+    ("{use: library/error-ratio, windows: 3, breach: '> 0.5', action: shadow, plan: api}", True),
+    ("{use: library/error-ratio, window: 3}", False),
+    ("{use: library/error-ratio, windows: three}", False),
+    ("{use: [a]}", False),
+    ("{set: {service: api}, plan: api}", False),
+]
+
+
+@pytest.mark.parametrize(("entry", "right"), USES, ids=[entry for entry, _ in USES])
+def test_an_entry_may_use_a_template(entry: str, right: bool, tmp_path: Path) -> None:
+    file = tmp_path / "api.yml"
+    file.write_text(f"version: rollbackd/v1\ngroups: [{{name: g, triggers: [{entry}]}}]\n")
+    assert (refusals(file) == []) is right
 
 
 def test_the_cases_are_both() -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from rollbackd.config.models.base import Model
 from rollbackd.config.models.instance import InstanceModel
+from rollbackd.config.models.library import LibraryModel, UseModel
 from rollbackd.config.models.plans import PlanModel
-from rollbackd.config.models.triggers import TriggerFileModel
+from rollbackd.config.models.triggers import TriggerFileModel, TriggerModel
 
 
 class Kind(NamedTuple):
     model: type[Model]
     file: str  # where such a file usually lies
+    instead: Mapping[type[Model], type[Model]] = {}  # an entry may also be the other, with the first's keys
 
 
 KINDS = {
     "config": Kind(InstanceModel, "rollbackd.yml"),
-    "trigger": Kind(TriggerFileModel, "triggers/*.yml"),
+    "trigger": Kind(TriggerFileModel, "triggers/*.yml", {TriggerModel: UseModel}),
     "plan": Kind(PlanModel, "plans/NAME/plan.yml"),
+    "library": Kind(LibraryModel, "triggers/*.yml of the library"),
 }

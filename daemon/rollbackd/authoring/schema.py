@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from rollbackd.authoring.keys import default, reachable
 from rollbackd.authoring.kinds import KINDS
-from rollbackd.config.models.base import Drawn, Model
+from rollbackd.config.models.base import Drawn, Model, fields
 
 if TYPE_CHECKING:
     from pydantic_core import core_schema
@@ -30,12 +30,29 @@ def schema(kind: str) -> dict[str, Any]:
         name = each.__name__
         drawn = made if each is model else definitions[name]
         _complete(each, drawn, KINDS[kind].file if each is model else place)
+    for entry, other in KINDS[kind].instead.items():
+        _instead(definitions, entry.__name__, other)
     return {"$schema": DIALECT, **made, "$defs": dict(sorted(definitions.items()))}
 
 
 def text(kind: str) -> str:
     """The same as a file."""
     return json.dumps(schema(kind), indent=2, ensure_ascii=False) + "\n"
+
+
+def _instead(definitions: dict[str, Any], name: str, other: type[Model]) -> None:
+    """Where the entry called `name` stands, the other may stand with what it says of its own: which of the
+    two is told by the other's first key."""
+    drawn = other.model_json_schema(schema_generator=_Generator)
+    _complete(other, drawn, f"{definitions[name]['title']} with `{next(iter(fields(other)))}`")
+    drawn["properties"] |= definitions[name]["properties"]
+    full, used = f"{name}Whole", other.__name__
+    definitions[full], definitions[used] = definitions[name], drawn
+    definitions[name] = {
+        "if": {"required": drawn["required"]},
+        "then": {"$ref": f"#/$defs/{used}"},
+        "else": {"$ref": f"#/$defs/{full}"},
+    }
 
 
 class _Generator(GenerateJsonSchema):
@@ -63,20 +80,22 @@ def _complete(model: type[Model], drawn: dict[str, Any], title: str) -> None:
         written = default(info)
         if written is not None:
             drawn["properties"][key]["default"] = written
-        _without_null(drawn["properties"][key])
+        if _without_null(drawn["properties"][key]) and key in drawn.get("required", ()):
+            drawn["required"].remove(key)  # whether it is needed, the rules say
     rules = [rule.schema for rule in model.rules if isinstance(rule, Drawn)]
     if rules:
         drawn["allOf"] = rules
 
 
-def _without_null(drawn: dict[str, Any]) -> None:
-    """An absent key is None for the model; in a file `null` is an error."""
+def _without_null(drawn: dict[str, Any]) -> bool:
+    """An absent key is None for the model; in a file `null` is an error. Whether it was so."""
     choices = drawn.get("anyOf")
     if choices is None or {"type": "null"} not in choices:
-        return
+        return False
     rest = [choice for choice in choices if choice != {"type": "null"}]
     del drawn["anyOf"]
     if len(rest) == 1:
         drawn.update({key: value for key, value in rest[0].items() if key not in drawn})
     else:
         drawn["anyOf"] = rest
+    return True
