@@ -57,6 +57,34 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("x # why\n < 3", {"expr": "min (x # why\n)", "breach": "< 3"}, []),
     ("x != 3", {"expr": "max ((x) != bool 3)", "breach": "> 0"}, []),
     ("time() - x > 3600", {"expr": "max (time() - x)", "breach": "> 3600"}, []),
+    (
+        "sum by (a) (x) > 1 and sum by (a) (y) < 2 and (3 <= max by (a) (z))",
+        {
+            "all": [
+                {"expr": "sum by (a) (x)", "breach": "> 1"},
+                {"expr": "sum by (a) (y)", "breach": "< 2"},
+                {"expr": "max by (a) (z)", "breach": ">= 3"},
+            ]
+        },
+        ["a"],
+    ),
+    (
+        f"{RATE} / {ALL} > 0.05 or {ALL} > 9",
+        {
+            "any": [
+                {"ratio": {"errors": RATE, "total": ALL}, "breach": "> 0.05"},
+                {"expr": ALL, "breach": "> 9"},
+            ]
+        },
+        ["job"],
+    ),
+    # Other labels on either side: which go together only Prometheus knows.
+    (
+        "sum by (a) (x) > 1 and on () sum(y) > 2",
+        {"expr": "count by (a) (sum by (a) (x) > 1 and on () sum(y) > 2)", "breach": "> 0", "no_data": "ok"},
+        ["a"],
+    ),
+    ("x > 1 and y > 2", {"expr": "count(x > 1 and y > 2) or vector(0)", "breach": "> 0"}, []),
     ("hour() > 9 and sum(x)", {"expr": "count(hour() > 9 and sum(x)) or vector(0)", "breach": "> 0"}, []),
     (
         "sum by (a) (x) > 1 unless sum by (a) (y)",
@@ -70,8 +98,9 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
 def test_becomes(text: str, keys: dict[str, Any], per: list[str]) -> None:
     found = condition(text)
     assert (found.keys, found.per) == (keys, per)
-    for said in [found.keys.get("expr"), *found.keys.get("ratio", {}).values()]:
-        assert said is None or analyse(said).filters is None
+    for part in found.keys.get("all") or found.keys.get("any") or [found.keys]:
+        for said in part["ratio"].values() if "ratio" in part else [part["expr"]]:
+            assert analyse(said).filters is None
 
 
 @pytest.mark.parametrize(

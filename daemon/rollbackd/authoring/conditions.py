@@ -29,6 +29,8 @@ _MOST_LABELS = 10
 _LABEL = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FLIPPED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "==": "==", "!=": "!="}
 _ON = re.compile(r"on\s*\(([\w\s,]*)\)", re.ASCII)
+_COMPOSED = {"and": "all", "or": "any"}
+_MOST_PARTS = 20
 _ABSENT = ("absent", "absent_over_time")
 _SUMS = frozenset(["sum", "count"])
 
@@ -98,6 +100,10 @@ def condition(text: str, named: tuple[str, ...] = ()) -> Carried:
         return _absent(text)
     if isinstance(node, promql.BinaryExpr) and str(node.op) in COMPARISONS:
         return _compared(text, node, named)
+    if isinstance(node, promql.BinaryExpr) and str(node.op) in _COMPOSED:
+        composed = _composed(text, node)
+        if composed is not None:
+            return composed
     return _existing(text, named)
 
 
@@ -193,6 +199,47 @@ def _is_sum(node: Any) -> bool:
 
 def _few(labels: frozenset[str]) -> bool:
     return len(labels) <= _MOST_LABELS and all(map(_LABEL.fullmatch, labels))
+
+
+def _composed(text: str, node: Any) -> Carried | None:
+    """`a > 1 and b > 2` as `all:`, `or` as `any:`, where all parts certainly have the same labels."""
+    parts = _parts(text, str(node.op))
+    try:
+        found = [_certain(part) for part in parts]
+    except CannotCarry:
+        return None
+    first = found[0]
+    if (
+        first is None
+        or len(found) > _MOST_PARTS
+        or any(each is None or each.per != first.per for each in found)
+    ):
+        return None
+    carried = [each for each in found if each is not None]
+    keys = {_COMPOSED[str(node.op)]: [each.keys for each in carried]}
+    return Carried(keys, first.per, [note for each in carried for note in each.notes])
+
+
+def _parts(text: str, operator: str) -> list[str]:
+    """What the operator joins, without labels to match by; else the text itself."""
+    text, node = peeled(text)
+    if not isinstance(node, promql.BinaryExpr) or str(node.op) != operator:
+        return [text]
+    sides = cut(text, node)
+    if sides is None or sides.matching:
+        return [text]
+    return [*_parts(sides.left, operator), *_parts(sides.right, operator)]
+
+
+def _certain(text: str) -> Carried | None:
+    """A comparison with a number of something whose labels are known."""
+    text, node = peeled(text)
+    if not isinstance(node, promql.BinaryExpr) or str(node.op) not in COMPARISONS:
+        return None
+    leaf = _leaf(text, node)
+    if leaf.labels is None or not _few(leaf.labels) or _is_absent(leaf.node):
+        return None
+    return _ratio(leaf) or _spread(leaf, ())
 
 
 def _spread(leaf: _Leaf, named: tuple[str, ...]) -> Carried:
