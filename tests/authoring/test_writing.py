@@ -1,0 +1,168 @@
+"""What is written is read as it was meant, by our reader and by others'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollbackd.authoring.comments import beside
+from rollbackd.authoring.folders import File, InTheWay, place
+from rollbackd.authoring.names import MOST, Names, name_from
+from rollbackd.authoring.writing import comment, dump, item
+from rollbackd.config.models.types import NAME
+from rollbackd.config.yaml_source import parsed
+
+SURPRISES = [
+    "on",
+    "off",
+    "yes",
+    "No",
+    "NULL",
+    "~",
+    "",
+    "null",
+    "true",
+    "010",
+    "0o7",
+    "0x1F",
+    "1e3",
+    "1_000",
+    "1:30",
+]
+SURPRISES += [
+    "-1",
+    "+1",
+    ".5",
+    "1.",
+    ".inf",
+    ".NaN",
+    "2026-01-01",
+    "<<",
+    "=",
+    "> 1",
+    "!x",
+    "&a",
+    "*a",
+    "- a",
+    "? a",
+]
+SURPRISES += [
+    "a: b",
+    "a #b",
+    "#a",
+    " a",
+    "a ",
+    "a\nb",
+    "a \nb",
+    "\n",
+    "a\n\n",
+    "\ta",
+    "'",
+    '"',
+    "\\",
+    "{{ a }}",
+    "[a]",
+]
+SURPRISES += [
+    "%a",
+    "@a",
+    "`a`",
+    "a,b",
+    "a]b",
+    "---",
+    "...",
+    "|",
+    ">",
+    "é",
+    "\u2028",
+    "\x85",
+    "\ufeff",
+    "😀",
+    "\\u0041",
+]
+TEXT = st.one_of(
+    st.sampled_from(SURPRISES), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+)
+VALUE = st.recursive(
+    st.one_of(TEXT, st.booleans(), st.integers(-(10**17), 10**17)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(TEXT.filter(lambda key: key != "<<"), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+def as_read(text: str) -> Any:
+    document = parsed(text, Path("x.yml"), "x.yml", "x.yml")
+    assert document.problems == []
+    return document.data
+
+
+@given(VALUE)
+def test_every_value_is_read_back(value: Any) -> None:
+    for text in (dump({"key": value}), f"key:\n{item({'in': value}, 2)}"):
+        ours = as_read(text)
+        assert ours in ({"key": value}, {"key": [{"in": value}]})
+        assert yaml.safe_load(text) == ours
+
+
+@pytest.mark.parametrize("value", SURPRISES)
+def test_every_surprise_of_yaml(value: str) -> None:
+    text = dump({"key": value, "list": [value]})
+    assert as_read(text) == yaml.safe_load(text) == {"key": value, "list": [value]}
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
+def test_a_comment_stays_one(lines: list[str]) -> None:
+    assert as_read(f"{comment(lines, 2)}a: 1\n") == {"a": 1}
+
+
+@given(st.text())
+def test_every_name_is_one(text: str) -> None:
+    assert NAME.parse(name_from(text)) == name_from(text)
+
+
+def test_names_are_given_once() -> None:
+    names = Names()
+    found = [names.take(text) for text in ["a", "a", "a-2", "x" * 200, "x" * 200, "", ""]]
+    assert len(set(found)) == 7
+    assert max(map(len, found)) == MOST
+
+
+BESIDE = """\
+# head
+a: # a
+  - b: '# no' # b
+    # in b
+    c: |
+      # no
+  # of d
+  - d: "x
+    # no" #d
+  #  e
+
+# end
+"""
+
+
+def test_comments_stand_beside_what_they_are_about() -> None:
+    assert beside(BESIDE, [2, 3, 8]) == ([["head", "a"], ["b", "in b"], ["of d", "d"]], [" e", "end"])
+
+
+def test_files_are_written_together_or_not_at_all(tmp_path: Path) -> None:
+    files = [File("a/b.yml", "b"), File("c.sh", "c", program=True)]
+    assert place(tmp_path / "new", files) == [tmp_path / "new/a/b.yml", tmp_path / "new/c.sh"]
+    assert (tmp_path / "new/c.sh").stat().st_mode & 0o111 == 0o111
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/c.sh").symlink_to("nowhere")
+    with pytest.raises(InTheWay, match=r"old/c\.sh is there already"):
+        place(tmp_path / "old", files)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InTheWay, match="file is there"):
+        place(tmp_path / "file", files)
+    assert {path.name for path in (tmp_path / "old").iterdir()} == {"c.sh"}
