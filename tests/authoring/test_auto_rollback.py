@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rollbackd.core.model import Config
 
 HERE = Path(__file__).parent / "auto"
 CASES = sorted(HERE.glob("*.json"))
+TODAY = date(2026, 11, 1)
 WRITE = os.environ.get("ROLLBACKD_GOLDEN") == "write"
 MAIN = """\
 version: rollbackd/v1
@@ -44,7 +46,7 @@ def loaded(found: Imported, folder: Path) -> Config:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_becomes(case: Path) -> None:
-    made = text(import_auto_rollback(case, service="api"))
+    made = text(import_auto_rollback(case, service="api", today=TODAY))
     golden = case.with_suffix(".imported")
     if WRITE:
         golden.write_text(made)
@@ -54,7 +56,7 @@ def test_becomes(case: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 @pytest.mark.parametrize("service", [None, "api"])
 def test_the_files_load_beside_a_rollbackd_yml(case: Path, service: str | None, tmp_path: Path) -> None:
-    found = import_auto_rollback(case, service=service)
+    found = import_auto_rollback(case, service=service, today=TODAY)
     core = loaded(found, tmp_path)
     assert len(core.triggers) == sum(not each.why for each in found.triggers)
     assert {trigger.action for trigger in core.triggers} == {"shadow"}
@@ -63,7 +65,7 @@ def test_the_files_load_beside_a_rollbackd_yml(case: Path, service: str | None, 
 
 
 def test_the_checks_fail_until_they_are_written(tmp_path: Path) -> None:
-    place(tmp_path, import_auto_rollback(HERE / "service.json").files)
+    place(tmp_path, import_auto_rollback(HERE / "service.json", today=TODAY).files)
     scripts = sorted(tmp_path.rglob("*.sh"))
     assert len(scripts) == 4
     for script in scripts:
@@ -79,7 +81,7 @@ def one(folder: Path, **trigger: Any) -> Imported:
 def of(folder: Path, **keys: Any) -> Imported:
     file = folder / "config.json"
     file.write_text(json.dumps({"auto_rollback": {"triggers": [{"metric": "x", "threshold": 1}], **keys}}))
-    return import_auto_rollback(file)
+    return import_auto_rollback(file, today=TODAY)
 
 
 COUNTS = [
@@ -142,7 +144,7 @@ def test_what_is_no_such_file_is_refused_in_one_line(said: str, says: str, tmp_p
     file = tmp_path / "config.json"
     file.write_text(said)
     with pytest.raises(Unusable) as refused:
-        import_auto_rollback(file)
+        import_auto_rollback(file, today=TODAY)
     assert str(refused.value).startswith(f"{file}:")
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)

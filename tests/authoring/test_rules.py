@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,12 @@ from rollbackd.config.problem import errors
 
 HERE = Path(__file__).parent / "rules"
 CASES = sorted(HERE.glob("*.yml"))
+TODAY = date(2026, 11, 1)
 WRITE = os.environ.get("ROLLBACKD_GOLDEN") == "write"
 
 
 def imported(path: Path) -> Imported:
-    return import_rules(path, plan="api", schema="../schema/trigger.json")
+    return import_rules(path, plan="api", schema="../schema/trigger.json", today=TODAY)
 
 
 def golden(path: Path, text: str) -> str:

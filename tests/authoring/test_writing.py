@@ -89,7 +89,7 @@ TEXT = st.one_of(
     st.sampled_from(SURPRISES), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 )
 VALUE = st.recursive(
-    st.one_of(TEXT, st.booleans(), st.integers(-(10**17), 10**17)),
+    st.one_of(TEXT, st.booleans(), st.integers(-(10**16), 10**16)),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4), st.dictionaries(TEXT.filter(lambda key: key != "<<"), inner, max_size=4)
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rollbackd.authoring.auto_triggers import INTERVAL, Around, Became, carry, i
 from rollbackd.authoring.folders import File
 from rollbackd.authoring.names import Names, name_from
 from rollbackd.authoring.sources import Unusable, json_source
-from rollbackd.authoring.writing import VERSION, comment, item, modeline
+from rollbackd.authoring.writing import VERSION, comment, item, modeline, trigger
 from rollbackd.config.problem import START, one_line
 from rollbackd.core.notation import span
 
@@ -43,7 +44,9 @@ class Imported:
     files: list[File] = field(default_factory=list)
 
 
-def import_auto_rollback(path: Path, *, service: str | None = None, schemas: str = "schema") -> Imported:
+def import_auto_rollback(
+    path: Path, *, today: date, service: str | None = None, schemas: str = "schema"
+) -> Imported:
     """Triggers, a plan and its scripts from the JSON file. `service`: what is watched and rolled back.
     `schemas`: where editors find them, seen from the folder of the files. Unusable: it is something else."""
     document = json_source(path)
@@ -77,7 +80,8 @@ def import_auto_rollback(path: Path, *, service: str | None = None, schemas: str
         checks=config.flags("safety_checks"),
     )
     if any(not each.why for each in triggers):
-        text = _triggers_text(made, on, asks, config, f"../{schemas}/trigger.json")
+        about = _about(made.plan, on, asks, config)
+        text = _triggers_text(made, about, f"../{schemas}/trigger.json", today)
         plan_made = plan_files(wanted, text, made.notes, f"../../{schemas}/plan.json")
         made.files += [File(f"triggers/{plan}.yml", text), *plan_made]
     made.notes += [note for each in triggers for note in _lost(each)]
@@ -135,18 +139,21 @@ def _is_flags(value: Any) -> bool:
     return isinstance(value, dict) and _is_list(list(value.values()), lambda each: isinstance(each, bool))
 
 
-def _triggers_text(made: Imported, on: bool, asks: bool, config: _Config, schema: str) -> str:
+def _about(plan: str, on: bool, asks: bool, config: _Config) -> list[str]:
     then = "medium, which asks people first" if asks else "critical, which acts by itself"
-    about = [
+    return [
         f"{config.path.name}, imported by rollbackd: operation {config.text('operation_id') or 'unknown'}.",
         "Nothing acts: they say `action: shadow`." + ("" if on else " (It was not enabled there, either.)"),
         f"Remove those lines once their fires have been right; the severity then says what is done: {then}.",
-        f"Triggers act while a rollout is open: `rollbackd rollout begin {made.plan} --previous V --next V`.",
+        f"Triggers act while a rollout is open: `rollbackd rollout begin {plan} --previous V --next V`.",
     ]
+
+
+def _triggers_text(made: Imported, about: list[str], schema: str, today: date) -> str:
     head = {"name": made.plan, "interval": span(INTERVAL)}
     parts = [modeline(schema), comment(about), f"{VERSION}\ngroups:\n", item(head, 2), "    triggers:\n"]
     for each in made.triggers:
         said = [f"NOT CARRIED: {each.name}: {each.why}"] if each.why else [f"{each.name}: {each.notes[0]}"]
         parts.append(comment([f"import: {note}" for note in [*said, *each.notes[1:]]], 6))
-        parts.append("" if each.why else item(each.keys, 6))
+        parts.append("" if each.why else trigger(each.keys, 6, today))
     return "".join(parts)

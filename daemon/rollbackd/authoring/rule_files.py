@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from rollbackd.authoring.comments import beside
 from rollbackd.authoring.names import Names, name_from
 from rollbackd.authoring.rules import Rule, carry, duration
 from rollbackd.authoring.sources import Source, yaml_source
-from rollbackd.authoring.writing import VERSION, comment, item, modeline
+from rollbackd.authoring.writing import VERSION, comment, item, modeline, trigger
 from rollbackd.config.loading import check_paths
 from rollbackd.config.problem import errors, one_line
 from rollbackd.config.yaml_source import Loc
@@ -49,7 +50,9 @@ class Imported(NamedTuple):
     notes: list[str]
 
 
-def import_rules(path: Path, *, plan: str | None, schema: str, interval: Ms = EVALUATION) -> Imported:
+def import_rules(
+    path: Path, *, plan: str | None, schema: str, today: date, interval: Ms = EVALUATION
+) -> Imported:
     """Each rule of a file as a trigger, or with the reason why not. `schema`: where an editor finds it.
     Unusable: it is no file of rules."""
     read = yaml_source(path, _REMEDY)
@@ -64,7 +67,7 @@ def import_rules(path: Path, *, plan: str | None, schema: str, interval: Ms = EV
         "A trigger fires with the last of its windows; Prometheus would fire one evaluation later.",
     ]
     start = f"{modeline(schema)}{comment(about)}{VERSION}\ngroups:\n"
-    text = _checked(start, groups, comment(tail))
+    text = _checked(_Around(start, comment(tail), today), groups)
     notes = [f"group {group.name}: {note}" for group in groups for note in group.notes]
     return Imported(text, reader.plan, list(_rules(groups)), notes)
 
@@ -170,12 +173,18 @@ def _comments(read: Source, places: list[Loc], groups: list[RuleGroup]) -> tuple
     return owners[0][1], rest
 
 
-def _checked(start: str, groups: list[RuleGroup], end: str) -> str:
+class _Around(NamedTuple):
+    start: str
+    end: str
+    today: date
+
+
+def _checked(around: _Around, groups: list[RuleGroup]) -> str:
     """The file, without the triggers that our own reader refuses: they are told of instead."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "imported.yml"
         while True:
-            text, at = _written(start, groups, end)
+            text, at = _written(around, groups)
             file.write_text(text, "utf-8")
             refused = errors(check_paths([file])) if at else []
             if not refused:
@@ -185,9 +194,9 @@ def _checked(start: str, groups: list[RuleGroup], end: str) -> str:
                 rule.why = rule.why or f"{problem.key}: {problem.what}; {problem.remedy}"
 
 
-def _written(start: str, groups: list[RuleGroup], end: str) -> tuple[str, list[tuple[int, Rule]]]:
+def _written(around: _Around, groups: list[RuleGroup]) -> tuple[str, list[tuple[int, Rule]]]:
     """The text, and on which line each trigger begins."""
-    parts, lines = [start], list[tuple[int, Rule]]()
+    parts, lines = [around.start], list[tuple[int, Rule]]()
     for group in groups:
         carried = [rule for rule in group.rules if not rule.why]
         parts.append(comment([*group.comments, *(f"import: {note}" for note in group.notes)], 2))
@@ -199,8 +208,8 @@ def _written(start: str, groups: list[RuleGroup], end: str) -> tuple[str, list[t
             parts.append(_told(rule))
             if not rule.why:
                 lines.append((sum(part.count("\n") for part in parts) + 1, rule))
-                parts.append(item(rule.keys, 6))
-    parts.append(end)
+                parts.append(trigger(rule.keys, 6, around.today))
+    parts.append(around.end)
     return "".join(parts), lines
 
 

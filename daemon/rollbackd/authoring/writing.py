@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import date
 from textwrap import indent
 from typing import Any
 
@@ -66,6 +67,16 @@ def dump(value: Mapping[str, Any]) -> str:
 def item(value: Mapping[str, Any], deep: int) -> str:
     """The mapping as one entry of a list whose dashes stand `deep` columns in."""
     return " " * deep + "- " + indent(dump(value), " " * (deep + 2)).lstrip()
+
+
+def trigger(value: Mapping[str, Any], deep: int, today: date) -> str:
+    """The trigger as an entry; where it watches alone, with the day since when, which `check` looks at."""
+    own = " " * (deep + 2) + "action: shadow\n"
+    return item(value, deep).replace(own, f"{own.rstrip()} # {shadow_since(today)}\n", 1)
+
+
+def shadow_since(today: date) -> str:
+    return f"rollbackd: shadow since {today.isoformat()}"
 
 
 def comment(lines: Iterable[str], deep: int = 0) -> str:
