@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rollbackd.cli import acting, configuring, library, rollouts, running, testing, watching
+from rollbackd.cli import acting, authoring, configuring, library, rollouts, running, testing, watching
 from rollbackd.cli.errors import Exit, Failed, complain
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
@@ -27,7 +27,14 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     ),
     "Saying what may act": (rollouts.rollout, acting.pause, acting.unpause, acting.rearm),
     "Tuning triggers": (testing.test,),
-    "Configuring": (configuring.check, library.library, configuring.reload),
+    "Configuring": (
+        configuring.check,
+        authoring.init,
+        authoring.import_,
+        library.library,
+        authoring.schema,
+        configuring.reload,
+    ),
     "Running": (running.run, running.audit, running.demo, running.version),
 }
 
