@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from tests.config.test_broken import CASES, lay_out
+from tests.config.test_broken import CASES, HERE, lay_out
 
 from rollbackd.authoring.keys import reachable
 from rollbackd.authoring.kinds import KINDS
@@ -39,6 +39,8 @@ def kind_of(path: Path) -> str:
         return "config"
     if path.name == "plan.yml":
         return "plan"
+    if path.name.endswith(".test.yml"):
+        return "test"
     return "library" if re.search("^templates:", path.read_text(), re.MULTILINE) else "trigger"
 
 
@@ -76,7 +78,7 @@ GOOD = [
     path
     for folder in ("tests/config/good", "tests/config/base", "triggers", "plans")
     for path in sorted((ROOT / folder).rglob("*.yml"))
-    if not path.name.endswith(".test.yml")
+    if "good" not in folder or not path.name.endswith(".test.yml")  # one that the reader must not read
 ]
 
 
@@ -109,6 +111,20 @@ def test_refuses_what_the_reader_refuses_as_far_as_a_schema_can(case: Path, tmp_
         assert refusals(path) != []
     elif not wrong:
         assert refusals(path) == []
+
+
+TESTS = sorted((HERE / "broken_tests").glob("*.test.yml"))
+
+
+@pytest.mark.parametrize("case", TESTS, ids=lambda case: case.name.removesuffix(".test.yml"))
+def test_refuses_of_tests_what_the_reader_refuses_as_far_as_a_schema_can(case: Path) -> None:
+    if read(case, "", "").data is None:
+        pytest.skip("is no YAML")
+    wrong = [each for each in check_paths([case]) if each.severity == "error"]
+    if any(SEEN.search(each.what) for each in wrong):
+        assert refusals(case) != []
+    elif not wrong:
+        assert refusals(case) == []
 
 
 USES = [

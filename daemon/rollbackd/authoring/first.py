@@ -63,15 +63,21 @@ tests:
   - name: eight bad windows in a row fire
     trigger: AppErrorRatioHigh
     subject: {version: "2"}
-    readings: 0 0.02x7 # one a window
+    readings: 0 0.02x7 # one a window; promtool's notation: 0.02x7 are eight of it
     traffic: 9x8
     expect: {fires: [9]}
   - name: one good window begins the count anew
     trigger: AppErrorRatioHigh
     subject: {version: "2"}
     readings: 0.02x6 0 0.02x6
-    traffic: 9x13
+    traffic: 9x14
     expect: {fires: []}
+  - name: windows without data are kept, never counted
+    trigger: AppErrorRatioHigh
+    subject: {version: "2"}
+    readings: 0.02x3 _x2 0.02x3
+    traffic: 9x3 _x2 9x3
+    expect: {fires: [10]}
   - name: too little traffic is no breach
     trigger: AppErrorRatioHigh
     subject: {version: "2"}

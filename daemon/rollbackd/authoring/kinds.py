@@ -9,6 +9,7 @@ from rollbackd.config.models.base import Model
 from rollbackd.config.models.instance import InstanceModel
 from rollbackd.config.models.library import LibraryModel, UseModel
 from rollbackd.config.models.plans import PlanModel
+from rollbackd.config.models.tests import TestFileModel
 from rollbackd.config.models.triggers import TriggerFileModel, TriggerModel
 
 
@@ -22,5 +23,6 @@ KINDS = {
     "config": Kind(InstanceModel, "rollbackd.yml"),
     "trigger": Kind(TriggerFileModel, "triggers/*.yml", {TriggerModel: UseModel}),
     "plan": Kind(PlanModel, "plans/NAME/plan.yml"),
+    "test": Kind(TestFileModel, "triggers/*.test.yml"),
     "library": Kind(LibraryModel, "triggers/*.yml of the library"),
 }

@@ -30,6 +30,8 @@ from rollbackd.core.model import Action, Ms, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pydantic.json_schema import JsonSchemaValue
+
     from rollbackd.config.yaml_source import Mapping
 
 MOST_WINDOWS = notation.MOST
@@ -43,6 +45,7 @@ TRIGGER = Matching(
 
 
 LIBRARY = "library/"
+_SOME = {"type": "string", "pattern": r"\S"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,12 @@ class Values(Parsed):
         if self.windows and notation.Mark.STALE in found:
             raise refuse("a reading cannot be stale", "write `_`, which is absent")
         return found
+
+    def words(self) -> str:
+        return "readings, one a window" if self.windows else "values in promtool's notation"
+
+    def schema(self) -> JsonSchemaValue:
+        return {**_SOME, "type": ["string", "null"]} if self.optional else dict(_SOME)
 
     def _complaint(self, word: str) -> tuple[str, str]:
         if "{{" in word:
@@ -93,6 +102,13 @@ class Strip(Parsed):
             raise refuse(f"has more than {MOST_WINDOWS} verdicts", "write fewer")
         return tuple(verdicts)
 
+    def words(self) -> str:
+        return "verdicts, one a window"
+
+    def schema(self) -> JsonSchemaValue:
+        word = f"({'|'.join(VERDICTS)})(x[0-9]{{1,5}})?"
+        return {"type": "string", "pattern": rf"^\s*{word}(\s+{word})*\s*$"}
+
 
 def _words(value: object) -> str:
     text = Text(most=200_000).parse(value)
@@ -113,8 +129,15 @@ class Selector(Parsed):
             remedy = 'write it like errors_total{job="api",code="500"}'
             raise refuse(f"is not a series ({error})", remedy) from None
 
+    def words(self) -> str:
+        return "series"
+
+    def schema(self) -> JsonSchemaValue:
+        return dict(_SOME)
+
 
 def counts_agree(mapping: Mapping) -> Iterator[Complaint]:
+    """As many `actions` as `fires`."""
     fires, actions = mapping.get("fires"), mapping.get("actions")
     if isinstance(fires, list) and isinstance(actions, list) and len(fires) != len(actions):
         what = f"{len(actions)} for {len(fires)} in `fires`"
@@ -122,6 +145,7 @@ def counts_agree(mapping: Mapping) -> Iterator[Complaint]:
 
 
 def fires_in_order(mapping: Mapping) -> Iterator[Complaint]:
+    """`fires` are in their order, each once."""
     fires = mapping.get("fires")
     whole = [each for each in fires if isinstance(each, int)] if isinstance(fires, list) else []
     if whole != sorted(set(whole)):
@@ -166,19 +190,22 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+Each = Annotated[tuple[notation.Value, ...], Values(windows=True)]
 Readings = Annotated[
-    list[Annotated[tuple[notation.Value, ...], Values(windows=True)]],
-    BeforeValidator(_listed),
+    list[Each],
+    BeforeValidator(_listed, json_schema_input_type=Each | list[Each]),
     Field(min_length=1, max_length=50),
 ]
+Floor = Annotated[tuple[notation.Value, ...] | None, Values(windows=True, optional=True)]
 Traffic = Annotated[
-    list[Annotated[tuple[notation.Value, ...] | None, Values(windows=True, optional=True)]],
-    BeforeValidator(_listed),
+    list[Floor],
+    BeforeValidator(_listed, json_schema_input_type=Each | list[Floor]),
     Field(min_length=1, max_length=50),
 ]
 
 
 def set_fills_a_template(mapping: Mapping) -> Iterator[Complaint]:
+    """`set` only where `trigger` is library/NAME."""
     trigger = mapping.get("trigger")
     if "set" in mapping and isinstance(trigger, str) and not trigger.startswith(LIBRARY):
         yield Complaint(("set",), "means nothing for a trigger of a file", "remove it")
