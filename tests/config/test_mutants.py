@@ -12,6 +12,11 @@ import pytest
 import yaml
 
 from rollbackd.config import ConfigErrors, Problem, check_paths, load
+from rollbackd.config.models.base import Model, fields, walk
+from rollbackd.config.models.instance import InstanceModel
+from rollbackd.config.models.plans import PlanModel
+from rollbackd.config.models.triggers import TriggerFileModel
+from rollbackd.config.yaml_source import read
 
 HERE = Path(__file__).parent
 FILES = (
@@ -122,3 +127,20 @@ def test_a_mutant_never_ends_in_a_traceback(seed: int, tmp_path: Path) -> None:
         else:
             load(main)
         (tmp_path / "set" / name).write_bytes(good)
+
+
+def test_the_good_set_uses_nearly_every_key() -> None:
+    """So that its mutants reach them."""
+    used: set[tuple[str, str]] = set()
+    known: set[tuple[str, str]] = set()
+    roots: list[tuple[type[Model], str]] = [
+        (InstanceModel, "rollbackd.yml"),
+        (TriggerFileModel, "triggers/api.yml"),
+        (PlanModel, "plans/api/plan.yml"),
+    ]
+    for model, name in roots:
+        document = read(HERE / "good" / name, name, name)
+        for visited in walk(model, document.data):
+            used |= {(visited.model.__name__, key) for key in visited.mapping}
+            known |= {(visited.model.__name__, key) for key in fields(visited.model)}
+    assert len(used & known) > 0.75 * len(known)

@@ -19,20 +19,25 @@ _AT = {"one": "{}", "list": "{}[]", "dict": "{}.NAME", "dict of lists": "{}.NAME
 
 
 def reachable(model: type[Model]) -> dict[str, type[Model]]:
-    """Every model of a file by the place where it stands first: `groups[].triggers[].ratio`. The file's own
-    is at the empty place. Each model once, depth first, in the order of the keys."""
-    found: dict[str, type[Model]] = {}
-
-    def visit(place: str, each: type[Model]) -> None:
-        if each in found.values():
-            return
-        found[place] = each
+    """Every model of a file by the nearest place where it stands: `groups[].triggers[].ratio`. The file's own
+    is at the empty place. Each model once, what stands in it after it, in the order of the keys."""
+    nearest = {model: ""}
+    pending = [model]
+    for each in pending:
         for key, field in fields(each).items():
-            if field.model is not None:
-                visit(_AT[field.shape].format(f"{place}.{key}".lstrip(".")), field.model)
+            if field.model is not None and field.model not in nearest:
+                nearest[field.model] = _AT[field.shape].format(f"{nearest[each]}.{key}".lstrip("."))
+                pending.append(field.model)
+    return {nearest[each]: each for each in _inward(model, {})}
 
-    visit("", model)
-    return found
+
+def _inward(model: type[Model], seen: dict[type[Model], None]) -> dict[type[Model], None]:
+    if model not in seen:
+        seen[model] = None
+        for field in fields(model).values():
+            if field.model is not None:
+                _inward(field.model, seen)
+    return seen
 
 
 def default(info: FieldInfo) -> Any:
@@ -49,7 +54,7 @@ def default(info: FieldInfo) -> Any:
             return span(value)
         case [Listen()]:
             return ":".join(map(str, value))
-    return value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def words(info: FieldInfo) -> str:
@@ -70,7 +75,7 @@ def _words(annotation: Any, metadata: tuple[Any, ...]) -> str:
     if origin is Literal:
         return " · ".join(f"`{each}`" for each in arguments)
     if origin is list:
-        return f"list, each: {_inner(arguments[0])}"
+        return f"list of {_inner(arguments[0])}"
     if origin is dict:
         return f"mapping of {_inner(arguments[0])} to {_inner(arguments[1])}"
     if origin in (Union, UnionType):

@@ -117,7 +117,7 @@ def _unknown(key: str, model: type[Model] | None, root: type[Model]) -> tuple[st
         return "unknown key", f"move it to {where}, or remove it"
     known = list(fields(model)) if model is not None else []
     if len(known) > 12:
-        return "unknown key", "remove it; docs/configuration.md lists the keys"
+        return "unknown key", "remove it; docs/reference.md lists the keys"
     return "unknown key", f"remove it; known are {', '.join(known)}"
 
 
@@ -150,7 +150,8 @@ def _missing(key: str, model: type[Model] | None) -> tuple[str, str]:
     choices = get_args(info.annotation) if info is not None and get_origin(info.annotation) is Literal else ()
     if len(choices) == 1:
         return "is missing", f"add `{key}: {choices[0]}`"
-    means = f" ({info.description})" if info is not None and info.description else ""
+    # What more there is to say of it, the reference says.
+    means = f" ({info.description.split('. ')[0]})" if info is not None and info.description else ""
     return "is missing", f"add `{key}:`{means}"
 
 
@@ -179,7 +180,7 @@ def _words(kind: str, context: Mapping[str, Any], value: object, quiet: bool) ->
             return f"has {context['actual_length']} entries, more than {most}", f"keep {most}"
         case "string_type":
             return f"expected text, got {got}", quoted(value)
-    return f"is not usable ({kind.replace('_', ' ')})", "see docs/configuration.md"
+    return f"is not usable ({kind.replace('_', ' ')})", "see docs/reference.md"
 
 
 def _listed(value: object, quiet: bool) -> str:

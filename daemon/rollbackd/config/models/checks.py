@@ -37,7 +37,7 @@ def argv_is_a_list(mapping: Mapping) -> Iterator[Complaint]:
 
 
 class HttpCheckModel(Model):
-    url: Annotated[str, Url(), Field(description="asked with GET")]
+    url: Annotated[str, Url(), Field(description="asked with GET. Redirects are refused")]
     status: Annotated[int, Whole(100, 599), Field(description="the status that passes")] = 200
     json_: Annotated[
         dict[Annotated[str, JSON_PATH], Annotated[object, Json()]],
@@ -61,7 +61,9 @@ class QuestionModel(Model):
     )
 
     check: Annotated[str, NAME, Defines("check", "file"), Field(description="its name")]
-    run: Annotated[Program | None, Field(description="a program: exit 0 passes")] = None
+    run: Annotated[
+        Program | None, Field(description="a program: exit 0 passes. It is run as a step is (X2)")
+    ] = None
     http: Annotated[HttpCheckModel | None, Field(description="a request: the status passes")] = None
     expr: Annotated[Annotated[str, Promql()] | None, Field(description="a query that yields one value")] = (
         None
@@ -83,6 +85,10 @@ class VerificationModel(QuestionModel):
     """Asked each interval once the steps are done (rule S3)."""
 
     windows: Annotated[
-        Annotated[int, Whole(1, 100)] | None, Field(description="passes in a row; default verify_windows")
+        Annotated[int, Whole(1, 100)] | None,
+        Field(description="passes in a row; default verify_windows. Asked once an interval"),
     ] = None
-    on_fail: Annotated[Literal["fail", "warn"], Field(description="what a failure means")] = "fail"
+    on_fail: Annotated[
+        Literal["fail", "warn"],
+        Field(description="what a failure means. `warn` is told of, and decides nothing"),
+    ] = "fail"

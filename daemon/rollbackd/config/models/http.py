@@ -46,18 +46,25 @@ class TlsConfigModel(Model):
 class HttpHeaderModel(Model):
     rules = (any_of("values", "secrets", "files"),)
 
-    values: Annotated[list[Secret], Field(default_factory=list, description="as they are")]
+    values: Annotated[
+        list[Secret], Field(default_factory=list, description="as they are. One header for each")
+    ]
     secrets: Annotated[list[Secret], Field(default_factory=list, description="never shown")]
-    files: Annotated[list[FilePath], Field(default_factory=list, description="read at each request")]
+    files: Annotated[
+        list[FilePath],
+        Field(default_factory=list, description="read at each request. So that they may change"),
+    ]
 
 
 class HttpModel(Model):
     rules = (at_most_one("basic_auth", "authorization"),)
 
-    basic_auth: Annotated[BasicAuthModel | None, Field(description="user and password")] = None
-    authorization: Annotated[AuthorizationModel | None, Field(description="a token")] = None
-    tls_config: Annotated[TlsConfigModel, Field(description="certificates")] = TlsConfigModel()
+    basic_auth: Annotated[BasicAuthModel | None, Field(description="user and password. HTTP Basic")] = None
+    authorization: Annotated[
+        AuthorizationModel | None, Field(description="a token. In the header Authorization")
+    ] = None
+    tls_config: Annotated[TlsConfigModel, Field(description="certificates. For https")] = TlsConfigModel()
     http_headers: Annotated[
         dict[Annotated[str, HEADER], HttpHeaderModel],
-        Field(default_factory=dict, description="sent with each request"),
+        Field(default_factory=dict, description="sent with each request. By the name of the header"),
     ]

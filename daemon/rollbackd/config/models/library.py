@@ -26,6 +26,7 @@ SIZED = frozenset(["number", "whole", "duration"])
 
 
 def bounds_of_a_size(mapping: Mapping) -> Iterator[Complaint]:
+    """`at_least` and `at_most` only beside `type` number, whole or duration."""
     for key in BOUNDS:
         if key in mapping and mapping.get("type") not in SIZED:
             yield Complaint((key,), "means nothing here", "remove it: a number or a duration has bounds")

@@ -37,14 +37,18 @@ def irreversible_is_not_repeatable(mapping: Mapping) -> Iterator[Complaint]:
 
 
 class RetryModel(Model):
-    attempts: Annotated[int, Whole(1, 20), Field(description="tries in all")]
-    backoff: Annotated[Ms, Duration("0s", "5m"), Field(description="between them; doubles")] = 2_000
+    attempts: Annotated[int, Whole(1, 20), Field(description="tries in all. The first among them")]
+    backoff: Annotated[
+        Ms, Duration("0s", "5m"), Field(description="between them; doubles. Up to five minutes")
+    ] = 2_000
 
 
 class StepVerifyModel(Model):
     expr: Annotated[str, Promql(), Field(description="a query that yields one value")]
     pass_: Annotated[Limit, Comparison(), Field(alias="pass", description="what it must satisfy")]
-    within: Annotated[Ms, Duration("1s", "1h"), Field(description="how long to wait for it")]
+    within: Annotated[
+        Ms, Duration("1s", "1h"), Field(description="how long to wait for it. Then the step has failed")
+    ]
 
 
 @drawn({"properties": {"probe": {"type": "array"}}})
@@ -60,15 +64,33 @@ class StepModel(Model):
     step: Annotated[str, NAME, Defines("step", "file"), Field(description="its name, unique in the plan")]
     run: Annotated[
         Program,
-        Field(description="a program and its arguments; ./ is the plan's folder; a bare name is on PATH"),
+        Field(
+            description="a program and its arguments; ./ is the plan's folder; a bare name is on PATH. "
+            "A script must be executable"
+        ),
     ]
-    shell: Annotated[bool, Field(description="run is one text for /bin/sh")] = False
-    env: Annotated[Env, Field(default_factory=dict, description="added to PATH, HOME, LANG and ROLLBACK_*")]
+    shell: Annotated[
+        bool,
+        Field(
+            description="run is one text for /bin/sh. "
+            "Labels and operators' words reach it as ROLLBACK_*, never as text (X2)"
+        ),
+    ] = False
+    env: Annotated[
+        Env,
+        Field(
+            default_factory=dict,
+            description="added to PATH, HOME, LANG and ROLLBACK_*. "
+            "The daemon's own environment is not passed on",
+        ),
+    ]
     timeout: Annotated[Ms, Duration("1s", "1d"), Field(description="then it is stopped, and in doubt (X4)")]
     interrupt: Annotated[
         Literal["always", "never"], Field(description="never: a timeout pages and does not stop it (X9)")
     ] = "always"
-    irreversible: Annotated[bool, Field(description="after it, abort is refused (X8)")] = False
+    irreversible: Annotated[
+        bool, Field(description="after it, abort is refused (X8). It is tried once and never interrupted")
+    ] = False
     retry: Annotated[RetryModel | None, Field(description="after a failure; default one attempt (X6)")] = None
     repeatable: Annotated[
         bool, Field(description="safe to run again when nobody can tell whether it ran (X4)")
@@ -77,28 +99,45 @@ class StepModel(Model):
         Program | None, Field(description="tells whether it was done: 0 done, 20 not done, else cannot tell")
     ] = None
     expect: Annotated[
-        Annotated[str, Text(most=1000)] | None, Field(description="a text its output must hold")
+        Annotated[str, Text(most=1000)] | None,
+        Field(description="a text its output must hold. Else it failed, whatever its exit status (X6)"),
     ] = None
-    verify: Annotated[StepVerifyModel | None, Field(description="what must become true after exit 0")] = None
+    verify: Annotated[
+        StepVerifyModel | None,
+        Field(description="what must become true after exit 0. Asked of Prometheus until `within` is over"),
+    ] = None
 
 
 class PhaseModel(Model):
     phase: Annotated[str, NAME, Defines("phase", "file"), Field(description="its name")]
     estimate: Annotated[
-        Annotated[Ms, Duration("1s", "1d")] | None, Field(description="how long it takes, for the SLA")
+        Annotated[Ms, Duration("1s", "1d")] | None,
+        Field(description="how long it takes, for the SLA. Default: the timeouts of its steps"),
     ] = None
-    on_failure: Annotated[Literal["stop"], Field(description="what a failed step means (X7)")] = "stop"
+    on_failure: Annotated[
+        Literal["stop"],
+        Field(description="what a failed step means (X7). The life ends, and people are paged"),
+    ] = "stop"
     after: Annotated[
         Literal["verified"] | None, Field(description="clean-up: after verification, outside the SLA (X1)")
     ] = None
-    steps: Annotated[list[StepModel], Field(min_length=1, max_length=200, description="in their order")]
+    steps: Annotated[
+        list[StepModel],
+        Field(
+            min_length=1,
+            max_length=200,
+            description="in their order. The next begins when the last succeeded (X1)",
+        ),
+    ]
 
 
 class ReleaseModel(Model):
     rules = (argv_is_a_list,)
 
     run: Annotated[Program, Field(description="prints what is running now (D6)")]
-    timeout: Annotated[CommandTimeout, Field(description="then it cannot tell")] = 30_000
+    timeout: Annotated[CommandTimeout, Field(description="then it cannot tell. Which is never a yes")] = (
+        30_000
+    )
 
 
 class ReversibleWhileModel(Model):
@@ -109,10 +148,12 @@ class ReversibleWhileModel(Model):
     guards: Annotated[
         list[Annotated[str, NAME]],
         Refers("phase", "file"),
-        Field(min_length=1, description="the phases that must not run past that point"),
+        Field(min_length=1, description="the phases that must not run past that point. By name"),
     ]
     alternative_plan: Annotated[
-        Annotated[str, NAME] | None, Refers("plan"), Field(description="what is done instead")
+        Annotated[str, NAME] | None,
+        Refers("plan"),
+        Field(description="what is done instead. Another plan: people are told to start it"),
     ] = None
     description: Annotated[str, Text(most=4000, least=0, lines=True), Field(description="for people")] = ""
 
@@ -120,42 +161,78 @@ class ReversibleWhileModel(Model):
 class PlanModel(Model):
     version: Annotated[Version, Field(description="of the file's form")]
     plan: Annotated[str, NAME, Defines("plan"), Field(description="its name")]
-    owner: Annotated[Line, Field(description="who answers for it")]
-    level: Annotated[Literal[2, 3, 4], Field(description="sets the SLA (S1)")]
-    type: Annotated[PlanType, Field(description="what is rolled back")] = "application"
+    owner: Annotated[Line, Field(description="who answers for it. For people")]
+    level: Annotated[
+        Literal[2, 3, 4],
+        Field(description="sets the SLA (S1). Verified within 30m at level 2, 15m at 3, 10m at 4"),
+    ]
+    type: Annotated[PlanType, Field(description="what is rolled back. For people")] = "application"
     risk: Annotated[Line | None, Field(description="for people")] = None
-    operation: Annotated[Line | None, Field(description="the change it undoes")] = None
-    permit: Annotated[Line | None, Field(description="who allowed the change")] = None
+    operation: Annotated[Line | None, Field(description="the change it undoes. For people, in reports")] = (
+        None
+    )
+    permit: Annotated[Line | None, Field(description="who allowed the change. For people, in reports")] = None
     created: Annotated[Line | None, Field(description="for people")] = None
     updated: Annotated[Line | None, Field(description="for people")] = None
     services: Annotated[
         list[Annotated[str, NAME]],
-        Field(min_length=1, max_length=100, description="what it takes hold of (D3)"),
+        Field(
+            min_length=1,
+            max_length=100,
+            description="what it takes hold of (D3). Two plans that share a service never run together",
+        ),
     ]
     summary: Annotated[Line, Field(description="what it does")]
     notify: Annotated[
         list[Annotated[str, NAME]],
         Refers("receiver"),
-        Field(default_factory=list, max_length=100, description="told of each turn"),
+        Field(
+            default_factory=list,
+            max_length=100,
+            description="told of each turn. Receivers by name; default: `notify` of rollbackd.yml",
+        ),
     ]
-    ladder: Annotated[str, NAME, Refers("ladder"), Field(description="who is paged")] = "default"
-    env: Annotated[Env, Field(default_factory=dict, description="for everything the plan runs")]
+    ladder: Annotated[
+        str, NAME, Refers("ladder"), Field(description="who is paged. A ladder of rollbackd.yml")
+    ] = "default"
+    env: Annotated[
+        Env,
+        Field(default_factory=dict, description="for everything the plan runs. A step's own comes on top"),
+    ]
     needs_previous: Annotated[bool, Field(description="without a previous version known: ask (D2)")] = False
-    release: Annotated[ReleaseModel | None, Field(description="which release runs now")] = None
-    reversible_while: Annotated[ReversibleWhileModel | None, Field(description="the point of no return")] = (
-        None
-    )
+    release: Annotated[
+        ReleaseModel | None,
+        Field(
+            description="which release runs now. "
+            "A release that is neither the bad nor the restored one ends what is spent (D6)"
+        ),
+    ] = None
+    reversible_while: Annotated[
+        ReversibleWhileModel | None,
+        Field(description="the point of no return. Asked before the phases that it guards"),
+    ] = None
     safety_checks: Annotated[
         list[SafetyCheckModel],
-        Field(default_factory=list, max_length=100, description="a failure lowers to ask (D2)"),
+        Field(
+            default_factory=list,
+            max_length=100,
+            description="a failure lowers to ask (D2). Asked before anything is done",
+        ),
     ]
     phases: Annotated[list[PhaseModel], Field(min_length=1, max_length=100, description="in their order")]
     verification: Annotated[
         list[VerificationModel],
-        Field(default_factory=list, max_length=100, description="what must pass to be verified (S3)"),
+        Field(
+            default_factory=list,
+            max_length=100,
+            description="what must pass to be verified (S3). "
+            "Beside the trigger itself, from the last step plus `settle` on",
+        ),
     ]
     verify_windows: Annotated[
-        int, Whole(0, 100), Field(description="ok windows in a row; 0: the checks alone")
+        int,
+        Whole(0, 100),
+        Field(description="ok windows in a row; 0: the checks alone. Of each subject that fired (S3)"),
     ] = 3
     settle: Annotated[
         Annotated[Ms, Duration("0s", "1d")] | None,
@@ -169,7 +246,10 @@ class PlanModel(Model):
         Ms, Duration("1s", "1d"), Field(description="of all steps together; then parked (X9)")
     ] = 15 * 60_000
     sla: Annotated[
-        Annotated[Ms, Duration("10s", "30m")] | None, Field(description="not laxer than the level's")
+        Annotated[Ms, Duration("10s", "30m")] | None,
+        Field(
+            description="not laxer than the level's. From the decision to verified (S1); default: the level's"
+        ),
     ] = None
     target: Annotated[
         Annotated[Ms, Duration("10s", "30m")] | None, Field(description="not laxer than the level's")

@@ -116,7 +116,7 @@ class RatioModel(Model):
 
 
 class TrafficModel(Model):
-    expr: Annotated[Expr, Field(description="how much there was")]
+    expr: Annotated[Expr, Field(description="how much there was. With the labels of `per`")]
     at_least: Annotated[float, Number(0, 1e15), Field(description="less is low_traffic")]
 
 
@@ -141,21 +141,27 @@ class ConditionModel(Model):
     )
 
     expr: Annotated[Expr | None, Field(description="PromQL; or ratio, all, any")] = None
-    ratio: Annotated[RatioModel | None, Field(description="errors divided by total")] = None
+    ratio: Annotated[
+        RatioModel | None, Field(description="errors divided by total. Says which total makes a window count")
+    ] = None
     all_: Annotated[
         Annotated[list[PartModel], Field(min_length=1)] | None,
-        Field(alias="all", description="conditions that breach together (W10)"),
+        Field(alias="all", description="conditions that breach together (W10). Each with its own `breach`"),
     ] = None
     any_: Annotated[
         Annotated[list[PartModel], Field(min_length=1)] | None,
-        Field(alias="any", description="conditions of which one breaches (W10)"),
+        Field(alias="any", description="conditions of which one breaches (W10). Each with its own `breach`"),
     ] = None
     breach: Annotated[
         Annotated[Limit, Comparison()] | None, Field(description='the comparison that is a breach: "> 0.01"')
     ]
-    traffic: Annotated[TrafficModel | None, Field(description="what must be there for a window to count")] = (
-        None
-    )
+    traffic: Annotated[
+        TrafficModel | None,
+        Field(
+            description="what must be there for a window to count. "
+            "With less it is `low_traffic`, which is kept as missing data is"
+        ),
+    ] = None
     coverage: Annotated[
         Queries | None,
         Field(description="queries for the time of the newest sample; default: of each selector (W14)"),
@@ -198,11 +204,17 @@ class TriggerModel(ConditionModel):
     rules = (*ConditionModel.rules, one_of("windows", "for"), labels_are_free)
 
     trigger: Annotated[str, NAME, Defines("trigger"), Field(description="its name")]
-    category: Annotated[Category, Field(description="what kind of harm it sees")]
-    severity: Annotated[Severity, Field(description="says the action (see `actions`)")]
-    action: Annotated[Action | None, Field(description="in place of the severity's")] = None
+    category: Annotated[
+        Category, Field(description="what kind of harm it sees. For people, in pages and metrics")
+    ]
+    severity: Annotated[Severity, Field(description="says the action (see `actions`). Unless `action` does")]
+    action: Annotated[
+        Action | None,
+        Field(description="in place of the severity's. `shadow` only records what would have been done"),
+    ] = None
     windows: Annotated[
-        Annotated[int, Whole(1, 10_000)] | None, Field(description="breaches in a row that fire")
+        Annotated[int, Whole(1, 10_000)] | None,
+        Field(description="breaches in a row that fire (W4). A window is one interval of the group"),
     ] = None
     for_: Annotated[
         Annotated[Ms, Duration("1s", "7d")] | None,
@@ -210,21 +222,38 @@ class TriggerModel(ConditionModel):
     ] = None
     per: Annotated[
         list[Annotated[str, LABEL]],
-        Field(default_factory=list, max_length=10, description="labels that make subjects (W3)"),
+        Field(
+            default_factory=list,
+            max_length=10,
+            description="labels that make subjects (W3). "
+            "Each set of their values has a streak of its own; the expressions must keep them",
+        ),
     ]
-    no_data: Annotated[NoData, Field(description="what a window without data does (W5)")] = "keep"
+    no_data: Annotated[
+        NoData,
+        Field(
+            description="what a window without data does (W5). "
+            "`keep` leaves a streak as it is, for at most `windows` windows"
+        ),
+    ] = "keep"
     recovered: Annotated[
         ConditionModel | None,
         Field(description="what must not breach to be verified; default the trigger (S3)"),
     ] = None
-    arm: Annotated[Arm, Field(description="when it may act (W9)")] = "rollout"
+    arm: Annotated[
+        Arm, Field(description="when it may act (W9). `rollout`: only while a rollout of the plan is open")
+    ] = "rollout"
     initial_delay: Annotated[
-        Ms, Duration("0s", "1d"), Field(description="after a rollout began, not counted")
+        Ms,
+        Duration("0s", "1d"),
+        Field(description="after a rollout began, not counted. Starting up is not failing"),
     ] = 0
-    plan: Annotated[str, NAME, Refers("plan"), Field(description="what is done")]
-    cooldown: Annotated[Ms, Duration("0s", "7d"), Field(description="after its end, before it may fire")] = (
-        30 * 60_000
-    )
+    plan: Annotated[str, NAME, Refers("plan"), Field(description="what is done. A plan, by name")]
+    cooldown: Annotated[
+        Ms,
+        Duration("0s", "7d"),
+        Field(description="after its end, before it may fire. Then it arms again once it was ok (W8)"),
+    ] = 30 * 60_000
     veto: Annotated[
         Annotated[Ms, Duration("10s", "1d")] | None, Field(description="in place of the severity's")
     ] = None
@@ -233,7 +262,7 @@ class TriggerModel(ConditionModel):
     ] = None
     labels: Annotated[
         dict[Annotated[str, LABEL], Annotated[str, Text()]],
-        Field(default_factory=dict, description="on every page"),
+        Field(default_factory=dict, description="on every page. Plain text: templates are not filled in"),
     ]
     annotations: Annotated[
         dict[Annotated[str, LABEL], Annotated[str, Text(most=4000, lines=True)]],
@@ -243,17 +272,27 @@ class TriggerModel(ConditionModel):
 
 class GroupHeadModel(Model):
     name: Annotated[str, NAME, Defines("group"), Field(description="its name")]
-    interval: Annotated[Ms, Duration("1s", "1d"), Field(description="how long a window is (W1)")] = 15_000
+    interval: Annotated[
+        Ms,
+        Duration("1s", "1d"),
+        Field(description="how long a window is (W1). No shorter than the targets are scraped"),
+    ] = 15_000
     align: Annotated[
         Ms | None,
         AutoDuration("0s", "1d"),
         Field(description="where windows end; below the interval; or `auto`: just after the scrape (W1)"),
     ] = 0
-    delay: Annotated[Ms, Duration("0s", "10m"), Field(description="how late samples become visible")] = 0
+    delay: Annotated[
+        Ms,
+        Duration("0s", "10m"),
+        Field(description="how late samples become visible. A window is asked so long after its end (T2)"),
+    ] = 0
 
 
 class GroupModel(GroupHeadModel):
-    triggers: Annotated[list[TriggerModel], Field(min_length=1, description="asked together")]
+    triggers: Annotated[
+        list[TriggerModel], Field(min_length=1, description="asked together. Windows of a group end together")
+    ]
 
 
 class TriggerFileModel(Model):

@@ -1,0 +1,15 @@
+"""What a checkout holds that is generated from the models."""
+
+from __future__ import annotations
+
+from rollbackd.authoring import schema
+from rollbackd.authoring.kinds import KINDS
+from rollbackd.authoring.reference import reference
+
+
+def generated() -> dict[str, str]:
+    """The files' texts by their names, from the root of the repository."""
+    return {
+        "docs/reference.md": reference(),
+        **{f"docs/schema/{kind}.json": schema.text(kind) for kind in KINDS},
+    }
