@@ -40,10 +40,10 @@ def _kind(name: str, kind: Kind) -> Iterator[str]:
 
 
 def _section(model: type[Model], places: dict[type[Model], str]) -> Iterator[str]:
-    about = [_sentence(model.__doc__)] if model.__doc__ else []
-    about += [_sentence(said(rule)) for rule in model.rules]
-    if about:
-        yield " ".join(about) + "\n"
+    if model.__doc__:
+        yield f"{_sentence(model.__doc__)}\n"
+    if model.rules:
+        yield "\n".join(f"- {_sentence(said(rule))}" for rule in model.rules) + "\n"
     yield "| key | what | default | meaning |\n|---|---|---|---|"
     for name, info in model.model_fields.items():
         key = info.alias or name

@@ -102,7 +102,7 @@ def no_data_of_a_leaf(mapping: Mapping) -> Iterator[Complaint]:
 
 @drawn({"not": {"required": ["traffic", "ratio"]}})
 def traffic_of_a_ratio(mapping: Mapping) -> Iterator[Complaint]:
-    """`traffic` only beside `expr`: the total of a `ratio` is its traffic."""
+    """`traffic` not beside `ratio`, whose total is its traffic: write `min_total`."""
     if "traffic" in mapping and "ratio" in mapping:
         yield Complaint(("traffic",), "cannot stand beside `ratio`", "write `min_total` inside `ratio`")
 

@@ -145,14 +145,19 @@ NAME = Matching(
     what="name",
 )
 LABEL = Matching(
-    form=r"(?!__)[A-Za-z_][A-Za-z0-9_]*", says="letters, digits and `_`, no digit first, not `__` first"
+    form=r"(?!__)[A-Za-z_][A-Za-z0-9_]*",
+    says="letters, digits and `_`, no digit first, not `__` first",
+    what="label",
 )
 VARIABLE = Matching(
     form=r"(?!ROLLBACK_)[A-Za-z_][A-Za-z0-9_]*",
     says="letters, digits and `_`, no digit first; `ROLLBACK_…` is the daemon's",
+    what="variable",
 )
-HEADER = Matching(form=r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", says="the name of an HTTP header")
-JSON_PATH = Matching(form=r"[^.\s]+(\.[^.\s]+)*", says="field names joined by dots")
+HEADER = Matching(form=r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", says="the name of an HTTP header", what="header")
+JSON_PATH = Matching(
+    form=r"[^.\s]+(\.[^.\s]+)*", says="field names joined by dots", what="fields joined by dots"
+)
 
 
 @dataclass(frozen=True)
