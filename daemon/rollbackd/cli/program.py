@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rollbackd.cli import acting, authoring, configuring, library, rollouts, running, testing, watching
+from rollbackd.cli import acting, authoring, configuring, library, rollouts, running, testing, tuning, watching
 from rollbackd.cli.errors import Exit, Failed, complain
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
@@ -26,7 +26,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         acting.start,
     ),
     "Saying what may act": (rollouts.rollout, acting.pause, acting.unpause, acting.rearm),
-    "Tuning triggers": (testing.test,),
+    "Tuning triggers": (testing.test, tuning.backtest),
     "Configuring": (
         configuring.check,
         authoring.init,
