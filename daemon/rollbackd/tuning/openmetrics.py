@@ -9,12 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from rollbackd.core.model import Ms
 from rollbackd.core.notation import visible
 from rollbackd.tuning import answers
 from rollbackd.tuning.answers import BadFile
 from rollbackd.tuning.temporary import Unavailable, temporary_prometheus
+
+# It reads the whole file anew for each block, so a month of two-hour blocks would take hours.
+CREATE_BLOCKS: Final = (
+    "tsdb", "create-blocks-from", "openmetrics", "--quiet", "--max-block-duration=10000h"
+)  # fmt: skip
 
 
 @contextmanager
@@ -33,7 +39,7 @@ def openmetrics(path: Path) -> Iterator[tuple[str, Ms, Ms]]:
         plain.write_bytes(answers.content(path))
         blocks = folder / "data"
         done = subprocess.run(
-            [promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", str(plain), str(blocks)],
+            [promtool, *CREATE_BLOCKS, str(plain), str(blocks)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
         plain.unlink()
