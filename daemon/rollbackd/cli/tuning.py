@@ -21,9 +21,16 @@ from rollbackd.cli.text import count, moment, visible
 if TYPE_CHECKING:
     from rollbackd.config import Candidates
     from rollbackd.core.events import AlignmentLearned
+    from rollbackd.core.history import History
     from rollbackd.core.model import Action, Ms, Trigger
+    from rollbackd.tuning.axes import Axis
     from rollbackd.tuning.backtest import Backtest, Tested
     from rollbackd.tuning.data import Material, Moment, Order
+    from rollbackd.tuning.scoring import Incident
+    from rollbackd.tuning.sweep import Sweep
+
+
+AXIS = re.compile(r"[a-z_]+=")
 
 
 class When(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
@@ -78,6 +85,9 @@ class Given(NamedTuple):
     end: Moment | None
     data: Path | None
     save: Path | None
+    sweep: tuple[str, ...]
+    incidents: Path | None
+    incidents_from: str | None
     html: Path | None
     form: str
 
@@ -105,6 +115,14 @@ class Given(NamedTuple):
 @click.option("--end", type=When(), help="As --start, or now: by Prometheus' clock. [now]")
 @click.option("--data", type=options.File(), help="Of --save, or a query_range response, or OpenMetrics.")
 @click.option("--save", type=Out(), help="Keep the answers for --data; gzipped if it ends in .gz.")
+@click.option(
+    "--sweep",
+    metavar="K=V…",
+    multiple=True,
+    help="Try each of K=A,B,C or K=FROM:TO:COUNT; several make a grid: windows=2,4,8 breach=0.005:0.05:10.",
+)
+@click.option("--incidents", type=options.File(), help="When something was wrong: start, end, note, as YAML.")
+@click.option("--incidents-from", metavar="EXPR", help="A series that is on during incidents: ALERTS{…}.")
 @click.option("--html", type=Out(), help="Write one self-contained page.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def backtest(words: Sequence[str], **said: Any) -> int:
@@ -112,19 +130,35 @@ def backtest(words: Sequence[str], **said: Any) -> int:
     from rollbackd.tuning.backtest import Backtest
 
     given = Given(**said)
-    file = _file(words)
+    if given.incidents is not None and given.incidents_from is not None:
+        raise click.UsageError("name --incidents or --incidents-from, not both")
+    file, sweeps = _file_and_sweeps(words, given.sweep)
     read = _read(file, given.settings)
     order = _order(read, given, file)
+    axes = _axes(order.triggers, sweeps)
+    known = _read_incidents(given.incidents)
     with _progress() as tell:
         material = _gather(order, partial(tell, "asking"))
         if given.save is not None:
             _save(given.save, material)
-        tested = _test(material, read.max_action, partial(tell, "replaying"))
+        if material.signs is not None:
+            known = _incidents_from(material.signs)
+        work = Work(material, read.max_action, axes, known)
+        tested = tuple(_test(work, number, tell) for number in range(len(material.gathered)))
     for remark in material.remarks:
         complain(remark)
     found = Backtest(
-        str(file), material.source, material.begin, material.end, _now(), tested, "", material.remarks
+        file=str(file),
+        source=material.source,
+        begin=material.begin,
+        end=material.end,
+        made=_now(),
+        tested=tested,
+        incidents=str(given.incidents or given.incidents_from or ""),
+        remarks=material.remarks,
     )
+    if given.html is not None:
+        _write_page(given.html, found)
     _print(found, given.form)
     return Exit.YES
 
@@ -133,26 +167,67 @@ def _now() -> Ms:
     return time.time_ns() // 1_000_000
 
 
-def _file(words: Sequence[str]) -> Path:
-    if len(words) != 1:
-        raise click.UsageError(f"one FILE of triggers at a time, not {len(words)}")
-    return Path(words[0])
+def _file_and_sweeps(words: Sequence[str], sweeps: Sequence[str]) -> tuple[Path, list[str]]:
+    """What follows --sweep may be several words: those that are `K=V`."""
+    files = [word for word in words if not (sweeps and AXIS.match(word))]
+    if len(files) != 1:
+        raise click.UsageError(f"name one FILE of triggers, not {len(files)}")
+    return Path(files[0]), [*sweeps, *(word for word in words if word not in files)]
 
 
 def _read(file: Path, config: Path | None) -> Candidates:
-    """Its errors are shown as `check` shows them."""
-    from rollbackd.config import ConfigErrors, read_candidates
+    from rollbackd.config import read_candidates
+
+    with _shown():
+        read = read_candidates(file, config)
+    if not read.triggers:
+        raise Failed(f"{file}: it holds no trigger", Exit.NO)
+    return read
+
+
+@contextmanager
+def _shown() -> Iterator[None]:
+    """Errors of files are shown as `check` shows them."""
+    from rollbackd.config import ConfigErrors
 
     try:
-        read = read_candidates(file, config)
+        yield
     except ConfigErrors as error:
         for problem in error.problems:
             click.echo(visible(problem), err=True)
         errors = count(len(error.problems), "error")
         raise Failed(f"{errors}: nothing was replayed; correct them first", Exit.NO) from None
-    if not read.triggers:
-        raise Failed(f"{file}: it holds no trigger", Exit.NO)
-    return read
+
+
+def _read_incidents(path: Path | None) -> tuple[Incident, ...] | None:
+    if path is None:
+        return None
+    from rollbackd.tuning.incidents import read_incidents
+
+    with _shown():
+        return read_incidents(path)
+
+
+def _incidents_from(signs: History) -> tuple[Incident, ...]:
+    """The expression is the note of each."""
+    from msgspec.structs import replace
+
+    from rollbackd.tuning.incidents import from_series
+
+    expr, columns = signs.queries[0].expr, signs.columns[0].values()
+    return from_series(replace(signs, columns=(dict(zip([expr], columns, strict=False)),)))
+
+
+def _axes(triggers: Sequence[Trigger], sweeps: Sequence[str]) -> tuple[tuple[Axis, ...], ...]:
+    """For each trigger."""
+    if not sweeps:
+        return ((),) * len(triggers)
+    from rollbackd.tuning.axes import Refused, parse_axes
+
+    try:
+        return tuple(parse_axes(sweeps, trigger) for trigger in triggers)
+    except Refused as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _order(read: Candidates, given: Given, file: Path) -> Order:
@@ -173,6 +248,7 @@ def _order(read: Candidates, given: Given, file: Path) -> Order:
         triggers=named,
         times=Times(given.start, given.end),
         alignments=_alignments(read, named),
+        signs=given.incidents_from,
         prometheus=settings,
         file=given.data,
     )
@@ -223,23 +299,50 @@ def _gather(order: Order, tell: Callable[[int, int], None]) -> Material:
         raise Failed(str(error), Exit.CANNOT_TELL) from None
 
 
-def _test(material: Material, ceiling: Action, tell: Callable[[int, int], None]) -> tuple[Tested, ...]:
+class Work(NamedTuple):
+    """What is to be found out of each trigger."""
+
+    material: Material
+    ceiling: Action
+    axes: tuple[tuple[Axis, ...], ...]  # of each
+    incidents: tuple[Incident, ...] | None
+
+
+def _test(work: Work, number: int, tell: Callable[[str, int, int], None]) -> Tested:
     from rollbackd.sim.replay.replaying import replay
     from rollbackd.tuning.backtest import Tested
+    from rollbackd.tuning.scoring import score
 
-    sizes = [sum(len(history.ends) for history in one.stretches) for one in material.gathered]
-    tested, before = [], 0
-    for one, size in zip(material.gathered, sizes, strict=True):
-        outcome = replay(
+    one = work.material.gathered[number]
+    windows = sum(len(history.ends) for history in one.stretches)
+    outcome = replay(
+        one.trigger,
+        one.stretches,
+        alignments=work.material.alignments,
+        max_action=work.ceiling,
+        progress=lambda done: tell(f"replaying {one.trigger.name}", done, windows),
+    )
+    known = None if work.incidents is None else score(outcome, work.incidents)
+    swept = _sweep(work, number, tell) if work.axes[number] else None
+    return Tested(outcome, one.stretches, known, swept)
+
+
+def _sweep(work: Work, number: int, tell: Callable[[str, int, int], None]) -> Sweep:
+    from rollbackd.tuning.axes import Refused, cells
+    from rollbackd.tuning.sweep import sweep
+
+    one, axes = work.material.gathered[number], work.axes[number]
+    try:
+        return sweep(
             one.trigger,
             one.stretches,
-            alignments=material.alignments,
-            max_action=ceiling,
-            progress=lambda done, before=before: tell(before + done, sum(sizes)),  # type: ignore[misc]
+            axes,
+            work.incidents,
+            alignments=work.material.alignments,
+            progress=lambda done: tell(f"sweeping {one.trigger.name}", done, cells(axes)),
         )
-        tested.append(Tested(outcome, one.stretches))
-        before += size
-    return tuple(tested)
+    except Refused as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _save(path: Path, material: Material) -> None:
@@ -249,6 +352,15 @@ def _save(path: Path, material: Material) -> None:
         write(path, material.saved(_now()))
     except OSError as error:
         raise Failed(f"{path}: {error.strerror}: the answers are not saved", Exit.NO) from None
+
+
+def _write_page(path: Path, found: Backtest) -> None:
+    from rollbackd.tuning.page import page
+
+    try:
+        path.write_text(page(found), encoding="utf-8")
+    except OSError as error:
+        raise Failed(f"{path}: {error.strerror}: the page is not written", Exit.NO) from None
 
 
 def _print(found: Backtest, form: str) -> None:

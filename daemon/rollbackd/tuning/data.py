@@ -91,8 +91,8 @@ class Gathered(Struct, frozen=True):
 
 
 class Material(Struct, frozen=True):
-    """`signs`: whether there was an incident, where that is told by an expression: its greatest value at each
-    moment, under the key of no labels. `remarks`: sentences on what is not known."""
+    """`signs`: where an expression tells of incidents, the greatest value of its series at each moment, under
+    the key of no labels. `remarks`: sentences on what is not known."""
 
     source: str
     begin: Ms
@@ -215,6 +215,8 @@ def _material(
     said = [*remarks, *(f"Nothing is known of {name}: its expressions have no series." for name in empty)]
     said += [remark for one in gathered for remark in _unusable(one)]
     said += _unlearned(gathered, alignments)
+    if signs is not None and not signs.columns[0]:
+        said.append(f"{visible(signs.queries[0].expr)} has no series: no incident is known.")
     mine = tuple(one for one in alignments if any(applies(each.trigger, one) for each in gathered))
     return Material(source, begin, end, tuple(gathered), mine, signs, tuple(said))
 
