@@ -124,7 +124,14 @@ class Given(NamedTuple):
 @click.option("--incidents", type=options.File(), help="When something was wrong: start, end, note, as YAML.")
 @click.option("--incidents-from", metavar="EXPR", help="A series that is on during incidents: ALERTS{…}.")
 @click.option("--html", type=Out(), help="Write one self-contained page.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: everything, under stable names.",
+)
 def backtest(words: Sequence[str], **said: Any) -> int:
     """When each trigger of FILE would have fired, over what Prometheus remembers."""
     from rollbackd.tuning.backtest import Backtest

@@ -274,13 +274,12 @@ def _ends(path: Path, series: Sequence[Sequence[Ms]], trigger: Trigger) -> range
     if not moments:
         raise BadFile(f"{path}: it holds no sample")
     steps = {later - one for one, later in pairwise(moments)}
-    step = min(steps, default=trigger.interval)
-    if step != trigger.interval or any(each % step for each in steps):
-        wanted = span(trigger.interval)
-        raise BadFile(
-            f"{path}: its step is {span(step)}, and {trigger.name} has windows of {wanted}; "
-            f"ask with step={wanted}"
-        )
+    step, wanted = min(steps, default=trigger.interval), span(trigger.interval)
+    if step != trigger.interval:
+        remedy = f"{trigger.name} has windows of {wanted}; ask with step={wanted}"
+        raise BadFile(f"{path}: its step is {span(step)}, and {remedy}")
+    if any(each % step for each in steps):
+        raise BadFile(f"{path}: its samples do not lie whole steps of {wanted} apart")
     if len(found := range(moments[0], moments[-1] + 1, step)) > MOST_WINDOWS:
         raise BadFile(f"{path}: {len(found):,} windows are too many")
     return found

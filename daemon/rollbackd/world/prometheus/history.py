@@ -35,7 +35,11 @@ MOST_POINTS: Final = 11_000
 """Of one series in one answer; Prometheus refuses to give more."""
 
 FIRST: Final = 128
-"""Windows of a query's first chunk, which shows how large an answer is."""
+"""Windows of a query's first chunk, which shows how large an answer is, and how long it takes."""
+
+SLOW: Final = 3.0
+"""Seconds for one chunk; of slower ones the half is asked for. Others double as long as that makes them no
+slower by the window: `timestamp()`, for one, takes four times as long for twice as many."""
 
 AT_ONCE: Final = 4
 
@@ -48,8 +52,11 @@ MOST_CELLS: Final = 200_000_000
 MOST_REFUSALS: Final = 400
 """Evaluations that fail are halved down to the windows they fail in; so many, and it is the query itself."""
 
-FEWEST: Final = 250
-"""Windows of a chunk that is not halved any more because it is slow."""
+CONTENT: Final = 16
+"""Requests until more windows are tried again, after they did not pay."""
+
+FEWEST: Final = 100
+"""Windows: chunks are not made smaller than this for being slow."""
 
 
 class Wanted(Struct, frozen=True):
@@ -152,13 +159,16 @@ class Reading:
 
 
 class _Source:
-    """One expression over one range of windows, and whoever reads it. `most`: windows in one request."""
+    """One expression over one range of windows, and whoever reads it. `size`: windows in the next request;
+    `rate`: how many a second there were of late, at best; `content`: how many requests stay as small."""
 
     def __init__(self, expr: str, ends: range) -> None:
         self.expr = expr
         self.ends = ends
         self.readings: dict[tuple[tuple[str, ...], bool], Reading] = {}  # by `per` and whether coverage
-        self.most = MOST_POINTS
+        self.size = FIRST
+        self.rate = 0.0
+        self.content = 0
         self.refusals = 0
 
     def reading(self, per: tuple[str, ...], coverage: bool) -> Reading:
@@ -177,11 +187,6 @@ class _Chunk(Struct, frozen=True):
     @property
     def ends(self) -> range:
         return self.source.ends[self.windows.start : self.windows.stop]
-
-    def halves(self) -> tuple[_Chunk, _Chunk]:
-        start, stop = self.windows.start, self.windows.stop
-        middle = (start + stop) // 2
-        return _Chunk(self.source, range(start, middle)), _Chunk(self.source, range(middle, stop))
 
 
 class Past:
@@ -315,7 +320,7 @@ class Past:
 
 
 class _Fetch:
-    """All chunks of some sources, few at a time."""
+    """All of some sources: of each a chunk at a time, and few at once."""
 
     def __init__(
         self, past: Past, sources: Collection[_Source], progress: Callable[[int, int], None] | None
@@ -324,7 +329,6 @@ class _Fetch:
         self._sources = sources
         self._progress = progress
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._tasks = asyncio.TaskGroup()
         self._windows = sum(len(source.ends) for source in sources)
         self._done = 0
         self._cells = 0
@@ -332,72 +336,73 @@ class _Fetch:
     async def run(self) -> None:
         """Raises `NoHistory`; then nothing goes on."""
         try:
-            async with self._tasks:
+            async with asyncio.TaskGroup() as tasks:
                 for source in self._sources:
-                    self._tasks.create_task(self._all_of(source))
+                    tasks.create_task(self._all_of(source))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
     async def _all_of(self, source: _Source) -> None:
         """The newest windows first: they show most likely how large an answer is."""
-        windows = len(source.ends)
-        first = max(0, windows - FIRST)
-        await self._take(_Chunk(source, range(first, windows)))
-        for start in range(0, first, MOST_POINTS):
-            self._later(_Chunk(source, range(start, min(start + MOST_POINTS, first))))
+        stop = len(source.ends)
+        while stop:
+            chunk = _Chunk(source, range(max(0, stop - source.size), stop))
+            async with self._slots:
+                if await self._take(chunk):
+                    stop = chunk.windows.start
+                    self._done += len(chunk.windows)
+                    if self._progress is not None:
+                        self._progress(self._done, self._windows)
 
-    def _later(self, *chunks: _Chunk) -> None:
-        for chunk in chunks:
-            self._tasks.create_task(self._take(chunk))
+    async def _take(self, chunk: _Chunk) -> bool:
+        """Whether its windows have come; else less is to be asked for."""
+        source, windows = chunk.source, len(chunk.windows)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            answer = await self._past.answer(chunk)
+        except _Smaller as error:
+            if windows == 1:
+                raise NoHistory(_of(source.expr, str(error))) from None
+            source.size = windows // 2
+            return False
+        except _Again as error:
+            raise self._stopped(chunk, str(error)) from None
+        if isinstance(answer, Unusable):
+            return self._refused(chunk, answer.reason)
+        self._size_next(chunk, answer, loop.time() - began)
+        self._fill(chunk, answer)
+        return True
 
-    async def _take(self, chunk: _Chunk) -> None:
-        if not chunk.windows:
-            return
-        async with self._slots:
-            if len(chunk.windows) > chunk.source.most:
-                self._later(*chunk.halves())
-                return
-            try:
-                answer = await self._past.answer(chunk)
-            except _Smaller as error:
-                self._narrow(chunk, str(error))
-            except _Again as error:
-                raise self._stopped(chunk, str(error)) from None
-            else:
-                self._read(chunk, answer)
-
-    def _narrow(self, chunk: _Chunk, why: str) -> None:
-        if len(chunk.windows) == 1:
-            raise NoHistory(_of(chunk.source.expr, why))
-        chunk.source.most = min(chunk.source.most, (len(chunk.windows) + 1) // 2)
-        self._later(*chunk.halves())
+    def _size_next(self, chunk: _Chunk, answer: Data, seconds: float) -> None:
+        source, windows = chunk.source, len(chunk.windows)
+        rate = windows / max(seconds, 1e-6)
+        paid, source.rate = rate > 0.75 * source.rate, max(rate, 0.9 * source.rate)
+        source.content = max(0, source.content - 1)
+        if seconds > SLOW or not paid:
+            source.content = CONTENT
+            windows = max(min(windows, FEWEST), windows // 2)
+        elif not source.content:
+            windows *= 2
+        fit = len(chunk.windows) * MOST_BYTES // (2 * max(1, memoryview(answer.result).nbytes))
+        source.size = max(1, min(windows, fit, MOST_POINTS))
 
     def _stopped(self, chunk: _Chunk, why: str) -> NoHistory:
         came = f"given up after {self._done:,} of {self._windows:,} windows"
         return NoHistory(_of(chunk.source.expr, f"{why}; {came}"), unreachable=True)
 
-    def _read(self, chunk: _Chunk, answer: Data | Unusable) -> None:
-        if isinstance(answer, Unusable):
-            self._refused(chunk, answer.reason)
-            return
-        self._fill(chunk, answer)
-        size = max(1, memoryview(answer.result).nbytes)
-        fit = max(1, len(chunk.windows) * MOST_BYTES // (2 * size))
-        chunk.source.most = min(chunk.source.most, fit)
-        self._came(chunk)
-
-    def _refused(self, chunk: _Chunk, reason: str) -> None:
+    def _refused(self, chunk: _Chunk, reason: str) -> bool:
         """An evaluation failed, perhaps in one of the windows only."""
         source = chunk.source
         source.refusals += 1
         if source.refusals > MOST_REFUSALS:
             raise NoHistory(_of(source.expr, f"cannot be evaluated in many windows: {reason}"))
         if len(chunk.windows) > 1:
-            self._later(*chunk.halves())
-            return
+            source.size = len(chunk.windows) // 2
+            return False
         for reading in source.readings.values():
             reading.fail(chunk.windows, reason)
-        self._came(chunk)
+        return True
 
     def _fill(self, chunk: _Chunk, data: Data) -> None:
         source = chunk.source
@@ -415,11 +420,6 @@ class _Fetch:
     def _too_many(self, reading: Reading) -> str:
         many = f"{len(reading.columns):,} subjects by now, over {len(reading.ends):,} windows"
         return f"{many}: more than fits into memory; ask for a shorter time, or for fewer subjects"
-
-    def _came(self, chunk: _Chunk) -> None:
-        self._done += len(chunk.windows)
-        if self._progress is not None:
-            self._progress(self._done, self._windows)
 
 
 def _of(expr: str, why: str) -> str:
