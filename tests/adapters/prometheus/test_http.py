@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from tests.adapters.prometheus.asking import asks, source_at
-from tests.adapters.prometheus.evil import Evil, http, says, vector
+from tests.adapters.prometheus.evil import Evil, cuts, http, says, vector
 
 from rollbackd.core.signals import Series, Unreachable
 from rollbackd.settings import Authorization, BasicAuth, HttpHeader, HttpSettings, TlsConfig
@@ -37,6 +38,23 @@ async def test_what_is_sent(settings: HttpSettings, header: str) -> None:
     async with Evil(GOOD) as evil, source_at(evil.url, http=settings) as source:
         assert (await source.ask(asks("up"))).answers == ONE
         assert all(header in head.split("\r\n") for head in evil.heads)
+
+
+async def test_a_silence_is_logged_once_and_so_is_its_end() -> None:
+    """Pages wait for two minutes of it; whoever has just started the daemon looks at the log."""
+    async with Evil(GOOD, clock=cuts(b"")) as evil, source_at(evil.url) as source:
+        where = evil.url
+        with capture_logs() as logs:
+            await source.ask(asks("up"))
+            await source.ask(asks("up"))
+            evil.clock = None
+            await source.ask(asks("up"))
+    events = [(entry["log_level"], entry["event"], entry["url"]) for entry in logs]
+    assert events == [
+        ("warning", "prometheus does not answer", where),
+        ("info", "prometheus answers again", where),
+    ]
+    assert logs[0]["error"]
 
 
 async def test_secret_files_are_read_for_each_request(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from math import nan
 from typing import Final, Protocol
 
+import structlog
 from msgspec import Struct
 
 from rollbackd.core.model import Ms
@@ -16,6 +17,8 @@ from rollbackd.settings import PrometheusSettings
 from rollbackd.world.client import Answer, Client, Closed, Malformed, TooLarge, Unanswered, place
 from rollbackd.world.prometheus.answer import LATEST, Shape, read
 from rollbackd.world.prometheus.sharing import Lanes, Shared
+
+log = structlog.get_logger()
 
 RESULTS: Final = ("success", "unreachable", "unusable")
 """What `Observer.request` is told."""
@@ -151,6 +154,7 @@ class Endpoint:
         self._fetched: Shared[Query, _Fetched | Unreachable | Unusable] = Shared(_weight, _KEPT_BYTES)
         self._readings: Shared[str, Reading | Unreachable | Unusable] = Shared(lambda _: 0, 0)
         self._reading: Reading | None = None
+        self._answers = True
         self._expected: dict[int, asyncio.TimerHandle] = {}  # stretch → when its reading is made
         self._ahead: set[asyncio.Task[None]] = set()
 
@@ -228,6 +232,7 @@ class Endpoint:
     async def _read_clock(self) -> Reading | Unreachable | Unusable:
         # Not in a lane: whoever waits for a slot has waited for this first.
         fetched = await self._fetch(Query("time()"))
+        self._heard(fetched.reason if isinstance(fetched, Unreachable) else "")
         if not isinstance(fetched, _Fetched):
             return fetched
         received = self._now()
@@ -265,6 +270,14 @@ class Endpoint:
             return Unreachable(str(error))
         finally:
             self._observer.request(result, asyncio.get_running_loop().time() - began)
+
+    def _heard(self, error: str = "") -> None:
+        """Log each change between silence and answers: pages wait for two minutes of it (W6)."""
+        if error and self._answers:
+            log.warning("prometheus does not answer", url=self.place, error=error)
+        elif not error and not self._answers:
+            log.info("prometheus answers again", url=self.place)
+        self._answers = not error
 
     async def send(self, query: Query, cap: int) -> Answer:
         """The answer itself, of at most `cap` bytes, shared with nobody. Raises `Unanswered`."""
