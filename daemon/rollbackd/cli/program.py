@@ -9,7 +9,17 @@ from typing import Any
 
 import click
 
-from rollbackd.cli import acting, authoring, configuring, library, rollouts, running, testing, tuning, watching
+from rollbackd.cli import (
+    acting,
+    authoring,
+    configuring,
+    library,
+    rollouts,
+    running,
+    testing,
+    tuning,
+    watching,
+)
 from rollbackd.cli.errors import Exit, Failed, complain
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
