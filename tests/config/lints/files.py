@@ -40,6 +40,8 @@ RELEASE = "release: {run: [echo, v1]}\n"
 def body(keys: str) -> str:
     """A trigger of these keys and of what else one needs."""
     said = {line.split(":")[0] for line in keys.splitlines() if not line.startswith((" ", "#"))}
+    if said & {"all", "any"}:
+        said.add("breach")  # of the parts
     rest = [f"{key}: {value}" for key, value in KEYS.items() if key not in said]
     first = [] if "trigger" in said else [rest.pop(0)]
     return "\n".join([*first, keys.strip("\n"), *rest, ""])

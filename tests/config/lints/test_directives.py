@@ -121,3 +121,28 @@ def test_where_comments_are(tmp_path: Path) -> None:
         (5, 24, "three", 5),
         (12, 3, "four", 0),
     ]
+
+
+TEMPLATE = """\
+  - template: {name}
+    about: Errors.
+    parameters: {{service: {{type: label-value, about: the service}}}}
+    example: {{service: api}}
+    trigger:
+      trigger: "${{service}}-{name}"
+      severity: medium
+      expr: 'sum(irate(x_total{{service="${{service}}"}}[1m]))'
+      breach: "> 1"
+      windows: 30
+"""
+
+
+def test_a_template_is_linted_by_its_example_and_disabled_as_a_trigger_is(tmp_path: Path) -> None:
+    file = tmp_path / "triggers/library.yml"
+    file.parent.mkdir()
+    two = TEMPLATE.format(name="one") + f"  {OFF}\n" + TEMPLATE.format(name="two")
+    file.write_text(f"version: rollbackd/v1\ncategory: metric\ntemplates:\n{two}")
+    (file.parent / "a.test.yml").write_text("tests: [{trigger: library/one}, {trigger: library/two}]\n")
+    checked = examine([file], TODAY)
+    assert [(each.line, each.lint) for each in checked.problems] == [(11, "irate")]
+    assert [(each.problem.line, each.problem.lint) for each in checked.disabled] == [(22, "irate")]

@@ -232,6 +232,26 @@ TRIGGERS: list[tuple[str, list[str]]] = [
 ]
 
 
+COMPOSED = """\
+all:
+  - expr: "sum by (cohort) (rate(x_total[1m]))"
+    breach: "== 2.5"
+  - any:
+      - {expr: "sum by (cohort) (irate(x_total[1m]))", breach: "> 1"}
+      - {expr: "sum by (cohort) (queue)", breach: "> 1", no_data: breach}
+per: [cohort]
+"""
+
+
+def test_of_a_composed_condition_each_part_is_looked_at(tmp_path: Path) -> None:
+    checked = examine([lay(tmp_path, entry(COMPOSED))], TODAY)
+    assert [(problem.line, problem.key, problem.lint) for problem in checked.problems] == [
+        (8, "breach", "float-equality"),
+        (10, "expr", "irate"),
+        (11, "no_data", "no-data-breach-per"),
+    ]
+
+
 @pytest.mark.parametrize(("keys", "expected"), TRIGGERS)
 def test_triggers(keys: str, expected: list[str], tmp_path: Path) -> None:
     if "for:" in keys:

@@ -103,8 +103,11 @@ def note(document: Document, comment: Comment, lint: str, what: str, remedy: str
 
 
 def _begins(document: Document) -> Iterator[tuple[int, bool]]:
-    """The lines on which groups (False) and triggers (True) begin, in order."""
+    """The lines on which groups (False) and triggers or templates (True) begin, in order."""
     data = document.data
+    templates = data.get("templates") if data is not None else None
+    for i in range(len(templates) if isinstance(templates, list) else 0):
+        yield document.where(("templates", i)).line, True
     groups = data.get("groups") if data is not None else None
     for i, group in enumerate(groups if isinstance(groups, list) else ()):
         yield document.where(("groups", i)).line, False

@@ -8,6 +8,7 @@ from rollbackd.config.lints.lint import Finding, Lint
 from rollbackd.config.lints.samples import SLOPES
 from rollbackd.config.lints.tree import Node, nodes, selectors, tree
 from rollbackd.config.lints.vectors import narrower, quotients, top
+from rollbackd.config.models.triggers import PartModel
 from rollbackd.config.promql import analyse
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _is_flow(node: Node) -> bool:
 
 def _breach_out_of_reach(watched: Watched) -> Iterator[Finding]:
     for loc, leaf in watched.leaves:
-        if leaf.ratio is None or not _is_share(leaf.ratio):
+        if leaf.breach is None or leaf.ratio is None or not _is_share(leaf.ratio):
             continue
         op, value = leaf.breach.op, leaf.breach.value
         never = (op == ">" and value >= 1) or (op == ">=" and value > 1) or (op, value) == ("<", 0)
@@ -73,6 +74,8 @@ def _is_share(ratio: RatioModel) -> bool:
 
 def _float_equality(watched: Watched) -> Iterator[Finding]:
     for loc, leaf in watched.leaves:
+        if leaf.breach is None:
+            continue
         op, value = leaf.breach.op, leaf.breach.value
         if op in ("==", "!=") and (value != round(value) or (value != 0 and _is_computed(leaf))):
             yield Finding((*loc, "breach"), f"`{leaf.breach}` of a number that is computed")
@@ -112,8 +115,7 @@ def _no_data_breach_per(watched: Watched) -> Iterator[Finding]:
 
 
 def _own_no_data(leaf: ConditionModel) -> str | None:
-    said: str | None = getattr(leaf, "no_data", None)
-    return said
+    return leaf.no_data if isinstance(leaf, PartModel) else None
 
 
 LINTS = (

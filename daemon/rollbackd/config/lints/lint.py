@@ -75,20 +75,9 @@ class Watched:
 
 def leaves(read: ReadTrigger) -> Iterator[tuple[Loc, ConditionModel]]:
     """Its conditions that are not composed of others, that of `recovered` included, and where they stand."""
-    yield from _leaves(read.model, read.loc)
+    yield from read.model.leaves(read.loc)
     if read.model.recovered is not None:
-        yield from _leaves(read.model.recovered, (*read.loc, "recovered"))
-
-
-def _leaves(model: ConditionModel, loc: Loc) -> Iterator[tuple[Loc, ConditionModel]]:
-    """The condition itself, or those that it is composed of."""
-    composed = False
-    for key in ("all", "any"):
-        for index, part in enumerate(getattr(model, f"{key}_", None) or ()):
-            composed = True
-            yield from _leaves(part, (*loc, key, index))
-    if not composed:
-        yield loc, model
+        yield from read.model.recovered.leaves((*read.loc, "recovered"))
 
 
 def expressions(model: ConditionModel) -> Iterator[tuple[Role, tuple[str, ...], str]]:
