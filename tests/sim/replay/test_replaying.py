@@ -109,6 +109,8 @@ def test_how_near_it_came(tape: str, expected: list[tuple[int, int]], longest: i
         ("..BBN.", {}, [(1, 2, "ok"), (3, 2, "breach"), (5, 1, "no_data"), (6, 1, "ok")]),
         (".L.", {"condition": TRAFFIC}, [(1, 1, "ok"), (2, 1, "low_traffic"), (3, 1, "ok")]),
         ("?.U.", {}, [(1, 1, "no_data"), (2, 1, "ok"), (3, 1, "unknown"), (4, 1, "ok")]),
+        (40 * "?", {}, [(1, 40, "no_data")]),
+        ("_.", {}, [(1, 1, "no_data"), (2, 1, "ok")]),
         (".??", {}, [(1, 1, "ok"), (2, 2, "no_data")]),
         (".pp.", {"condition": COVERED}, [(1, 1, "ok"), (2, 2, "no_data"), (4, 1, "ok")]),
         (".p", {"condition": COVERED}, [(1, 1, "ok"), (2, 1, "no_data")]),

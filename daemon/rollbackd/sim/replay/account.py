@@ -47,7 +47,9 @@ class Account:
         self._trigger = trigger
         self.counted = Watch("counted", trigger, trigger.condition, since)
         self._floor: Callable[[str], Ms] = lambda _: since
-        self._told: dict[str, _Told] = {}
+        # Without `per` the one subject is known before anything is told of it.
+        first = since + trigger.interval
+        self._told: dict[str, _Told] = {} if trigger.per else {"": _Told(first, 0, "no_data")}
         self._open: dict[str, Streak] = {}
         self._fired: dict[str, tuple[Ms, Streak | None]] = {}  # its last fire, and of which streak
         self._noted: dict[str, Streak] = {}  # the streaks that are hidden fires already

@@ -55,7 +55,7 @@ def replay(
     `stretches`: its answers, each on a grid of its own, in order and without overlap. `alignments`: what
     was journalled of its group, in order; each is in force for the stretches that begin at its `since` or
     later. `max_action`: the instance's ceiling (D2). `progress` is told of windows passed, now and then.
-    `leap`: whether quiet stretches may be passed over; the outcome is the same.
+    `leap`: whether what changes nothing may be passed over; the outcome is the same.
     """
     asked = window_queries(trigger.condition)
     if not stretches or any(not stretch.ends for stretch in stretches):
@@ -170,6 +170,7 @@ class _Replay:
                 self._turn(self._answers.pop(0))
                 continue
             if self._leap:
+                self._ask_once()
                 self._pass_over()
             wake = self._engine.wake_at()
             if wake is None:
@@ -178,6 +179,14 @@ class _Replay:
                 return
             self._now = max(self._now, wake)
             self._turn(s.Ticked())
+
+    def _ask_once(self) -> None:
+        """What a window was answered stays so: nothing comes of asking again before the next one, but for
+        where windows are aligned (W1)."""
+        watch = self._watch
+        if watch.retry is not None and not watch.grace:
+            watch.retry = None
+            self._engine.soft.alarm(watch, watch.asked + watch.interval + self._trigger.delay)
 
     def _pass_over(self) -> None:
         """Where nothing is open and the next windows are quiet, go on at the first that is not, or at the
