@@ -209,6 +209,14 @@ def cut(history: History, at: int) -> list[History]:
     return parts
 
 
+def test_cut_where_everybody_is_gone() -> None:
+    """The second part begins with nobody, as if nothing had changed."""
+    one = made.trigger(per=("pod",), no_data="breach")
+    whole = of(one, {"a": "....______.", "b": "....___.___"})
+    assert fires(replay(one, [whole])) == [7]
+    assert replay(one, cut(whole, 4)) == replay(one, [whole])
+
+
 @settings(max_examples=60)
 @given(st.lists(stretch, min_size=2, max_size=8), triggers, st.floats(0.01, 0.99))
 def test_cut_in_two_it_is_the_same(stretches: list[Any], fields: Any, part: float) -> None:

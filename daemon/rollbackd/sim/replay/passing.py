@@ -27,17 +27,18 @@ Columns = dict[str, Column]
 
 
 def busy(condition: Condition, history: History, grace: Ms) -> bytes:
-    """For each window 1 where it has to be judged, as the last always is, else 0. `grace`: see `Watch`."""
+    """For each window 1 where it has to be judged, else 0. The first always is, since nobody here knows what
+    was before it, and the last. `grace`: see `Watch`."""
     windows, ends = len(history.ends), history.ends
     floors = [(end - ends.step + grace) / 1000 for end in ends]
-    found = _flags(number in history.failed for number in range(windows))
+    found = _flags(number in history.failed or number in (0, windows - 1) for number in range(windows))
     for subject in _subjects(history):
         there, well = 0, -1
         for leaf, columns in by_leaf(condition, history.columns):  # of which none breaches (W10)
             here, fine = _leaf(leaf, columns, subject, floors)
             there, well = there | here, well & fine
         found |= there & ~well | there ^ there << 8
-    return (found & (1 << 8 * windows) - 1 | 1 << 8 * (windows - 1)).to_bytes(windows, "little")
+    return (found & (1 << 8 * windows) - 1).to_bytes(windows, "little")
 
 
 def _subjects(history: History) -> Iterable[str]:
