@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from rollbackd.config.yaml_source import Document, Loc
     from rollbackd.core.model import Ms, Severity, Trigger
 
+MOST_SAMPLES = 100_000
+"""Of all series of one test."""
+
 Expected = Literal["fires", "verdicts", "streak", "actions"]
 
 
@@ -228,6 +231,10 @@ def _check_series(case: Case) -> None:
         if first != index:
             line = case.document.where((*loc[:-2], first, "series")).line
             case.document.problem(loc, f"stands here already (line {line})", "put its values into one")
+    held = sum(len(one.values) for one in case.model.input_series or ())
+    if held > MOST_SAMPLES:
+        what = f"holds {held} values, more than {MOST_SAMPLES}"
+        case.document.problem((*case.loc, "input_series"), what, "write fewer series, or shorter ones")
     if case.windows > MOST_WINDOWS:
         what = f"spans {case.windows} windows, more than {MOST_WINDOWS}"
         case.document.problem((*case.loc, "input_series"), what, "write fewer values")
