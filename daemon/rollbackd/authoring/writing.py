@@ -18,6 +18,8 @@ VERSION = "version: rollbackd/v1"
 _NUMBER = re.compile(r"[-+.]?[0-9][0-9_.:eExo+-]*|0[xo][0-9a-fA-F]+", re.ASCII)
 
 
+# Lines that can be indented as they are: no blanks first, and not more than one line break at the end.
+_BLOCK = re.compile(r"(?=[^\n]*\n)\S(?:.*\S)?\n?", re.DOTALL)
 _STR = "tag:yaml.org,2002:str"
 
 
@@ -32,10 +34,15 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
-    if style is None and ('"' not in value and "\\" not in value) and not _is_plain(dumper, value):
-        style = '"'
-    return dumper.represent_scalar(_STR, value, style=style)
+    return dumper.represent_scalar(_STR, value, style=_style(dumper, value))
+
+
+def _style(dumper: yaml.SafeDumper, value: str) -> str | None:
+    if _BLOCK.fullmatch(value) and value.replace("\n", "").isprintable():
+        return "|"
+    if _is_plain(dumper, value):
+        return None
+    return "'" if value.isprintable() and ('"' in value or "\\" in value) else '"'
 
 
 def _resolve(dumper: Any, value: str) -> object:
@@ -45,7 +52,12 @@ def _resolve(dumper: Any, value: str) -> object:
 def _is_plain(dumper: yaml.SafeDumper, value: str) -> bool:
     """Whether it needs no quotes, for any reader."""
     read_as = _resolve(dumper, value)
-    free = bool(value) and value[0] not in "<>=!" and dumper.analyze_scalar(value).allow_block_plain
+    free = (
+        value.isprintable()
+        and bool(value)
+        and value[0] not in "<>=!"
+        and dumper.analyze_scalar(value).allow_block_plain
+    )
     return free and read_as == _STR and not _NUMBER.fullmatch(value)
 
 
