@@ -117,21 +117,10 @@ def _absent(text: str) -> Carried:
     return Carried({"expr": f"max({text} or vector(0))", "breach": "> 0"}, notes=[note])
 
 
-def _holds(value: float, operator: str, number: float) -> bool:
-    return {
-        ">": value > number,
-        ">=": value >= number,
-        "<": value < number,
-        "<=": value <= number,
-        "==": value == number,
-        "!=": value != number,
-    }[operator]
-
-
 def _compared(text: str, node: Any, named: tuple[str, ...]) -> Carried:
     leaf = _leaf(text, node)
     if _is_absent(leaf.node):
-        if not _holds(1.0, leaf.operator, leaf.number):
+        if not parse_limit(leaf.breach).holds(1.0):
             raise CannotCarry(f"`absent()` yields 1 or nothing, which is never {leaf.breach}: it never fires")
         return _absent(leaf.expr)
     ratio = _ratio(leaf)
