@@ -144,3 +144,11 @@ def test_one_that_the_reader_would_refuse_is_told_of(tmp_path: Path) -> None:
     assert refused.why.startswith("per: ")
     assert carried.why == ""
     assert imported(file).text.count("- trigger: ") == 1
+
+
+def test_a_file_that_would_become_too_large_is_refused(tmp_path: Path) -> None:
+    rules = "".join(f"    - {{alert: A{number}, expr: sum(x) > 1, for: 9m}}\n" for number in range(10_000))
+    file = tmp_path / "rules.yml"
+    file.write_text(f"groups:\n- name: a\n  labels: {{a: {'a' * 200}}}\n  rules:\n{rules}")
+    with pytest.raises(Unusable, match=r"becomes a file that .*; split it"):
+        imported(file)

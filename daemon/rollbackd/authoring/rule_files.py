@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -67,7 +69,10 @@ def import_rules(
         "A trigger fires with the last of its windows; Prometheus would fire one evaluation later.",
     ]
     start = f"{modeline(schema)}{comment(about)}{VERSION}\ngroups:\n"
-    text = _checked(_Around(start, comment(tail), today), groups)
+    try:
+        text = _checked(_Around(start, comment(tail), today), groups)
+    except TooMuch as much:
+        raise read.unusable((), f"becomes a file that {much}", "split it") from None
     notes = [f"group {group.name}: {note}" for group in groups for note in group.notes]
     return Imported(text, reader.plan, list(_rules(groups)), notes)
 
@@ -179,6 +184,10 @@ class _Around(NamedTuple):
     today: date
 
 
+class TooMuch(Exception):
+    """The file that would be written could not be read as a whole."""
+
+
 def _checked(around: _Around, groups: list[RuleGroup]) -> str:
     """The file, without the triggers that our own reader refuses: they are told of instead."""
     with TemporaryDirectory() as folder:
@@ -190,13 +199,16 @@ def _checked(around: _Around, groups: list[RuleGroup]) -> str:
             if not refused:
                 return text if at else ""
             for problem in refused:
-                rule = next(rule for line, rule in reversed(at) if line <= problem.line)
+                place = bisect_right([line for line, _ in at], problem.line) - 1
+                if place < 0:
+                    raise TooMuch(problem.what)
+                rule = at[place][1]
                 rule.why = rule.why or f"{problem.key}: {problem.what}; {problem.remedy}"
 
 
 def _written(around: _Around, groups: list[RuleGroup]) -> tuple[str, list[tuple[int, Rule]]]:
     """The text, and on which line each trigger begins."""
-    parts, lines = [around.start], list[tuple[int, Rule]]()
+    parts, begins = [around.start], list[tuple[int, Rule]]()
     for group in groups:
         carried = [rule for rule in group.rules if not rule.why]
         parts.append(comment([*group.comments, *(f"import: {note}" for note in group.notes)], 2))
@@ -207,10 +219,11 @@ def _written(around: _Around, groups: list[RuleGroup]) -> tuple[str, list[tuple[
         for rule in group.rules:
             parts.append(_told(rule))
             if not rule.why:
-                lines.append((sum(part.count("\n") for part in parts) + 1, rule))
+                begins.append((len(parts), rule))
                 parts.append(trigger(rule.keys, 6, around.today))
     parts.append(around.end)
-    return "".join(parts), lines
+    ends = list(accumulate(part.count("\n") for part in parts))
+    return "".join(parts), [(ends[at - 1] + 1, rule) for at, rule in begins]
 
 
 def _told(rule: Rule) -> str:
