@@ -31,11 +31,14 @@ class Candidates:
 
 def read_candidates(path: Path, config: Path | None = None) -> Candidates:
     """What `path`, a file of triggers, means. With `config`, a rollbackd.yml: under its settings and plans,
-    in place of its triggers, of which the file may be a changed copy. ConfigErrors: the errors of both."""
+    in place of its triggers, of which the file may be a changed copy. ConfigErrors: the errors of both; what
+    is wrong inside a plan does not matter here."""
     bundle = Bundle() if config is None else gather(config, str(config))
-    bundle.trigger_files = [read(path, str(path), path.name)]
+    file = read(path, str(path), path.name)
+    bundle.trigger_files = [file]
     judge(bundle)
-    if found := errors(bundle.problems()):
+    problems = [*file.problems, *(bundle.instance.problems if bundle.instance is not None else ())]
+    if found := errors(problems):
         raise ConfigErrors(in_order(found))
     triggers = tuple(trigger for _, trigger in bundle.triggers)
     settings = bundle.settings
