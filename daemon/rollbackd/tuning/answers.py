@@ -175,12 +175,19 @@ def content(path: Path, most: int = MOST_BYTES) -> bytes:
 def start(path: Path, most: int = 4_096) -> bytes:
     """The first `most` bytes of it, decompressed. Raises BadFile."""
     try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            return gzip.GzipFile(fileobj=file).read(most) if packed else file.read(most)
+        with gzip.open(path) if packed(path) else path.open("rb") as file:
+            return file.read(most)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadFile(f"{path}: damaged or cut off inside its compression ({error}); copy it anew") from None
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror}") from None
+
+
+def packed(path: Path) -> bool:
+    """Whether it is gzipped, whatever its name. Raises BadFile."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"\x1f\x8b"
     except OSError as error:
         raise BadFile(f"{path}: {error.strerror}") from None
 

@@ -35,14 +35,15 @@ def openmetrics(path: Path) -> Iterator[tuple[str, Ms, Ms]]:
         )
     with TemporaryDirectory(prefix="rollbackd-backtest-") as temporary:
         folder = Path(temporary)
-        plain = folder / "plain.om"
-        plain.write_bytes(answers.content(path))
+        plain = path.resolve()
+        if answers.packed(path):
+            plain = folder / "plain.om"
+            plain.write_bytes(answers.content(path))
         blocks = folder / "data"
         done = subprocess.run(
             [promtool, *CREATE_BLOCKS, str(plain), str(blocks)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
-        plain.unlink()
         if done.returncode:
             raise BadFile(f"{path}: not OpenMetrics text: {_complaint(done.stderr)}")
         begin, end = _times_of(path, blocks)
