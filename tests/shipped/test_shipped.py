@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from rollbackd.authoring.first import first_set
+from rollbackd.authoring.folders import place
 from rollbackd.config import check_paths, examine, load
 from rollbackd.core.model import Plan, Trigger
 from rollbackd.demo.daemon import DEMO_DIR
@@ -96,20 +98,15 @@ def blocks(path: Path) -> dict[str, str]:
     return dict(found)
 
 
-def test_the_readmes_first_configuration_can_be_used(tmp_path: Path) -> None:
+def test_the_readmes_triggers_can_be_used_in_the_first_set(tmp_path: Path) -> None:
     files = blocks(ROOT / "README.md")
-    assert sorted(files) == ["plans/api/plan.yml", "rollbackd.yml", "triggers/api.yml"]
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    for argument in set(re.findall(r"\./scripts/[\w.-]+", files["plans/api/plan.yml"])):
-        script = tmp_path / "plans/api" / argument
-        script.parent.mkdir(exist_ok=True)
-        script.write_text("#!/bin/sh\n")
-        script.chmod(0o755)
+    assert list(files) == ["triggers/app.yml"]
+    place(tmp_path, first_set(date(2026, 11, 21)))
+    (tmp_path / "triggers/app.yml").write_text(files["triggers/app.yml"])
     loaded = load(tmp_path / "rollbackd.yml")
     assert loaded.warnings == ()
     assert loaded.core.max_action == "shadow"
+    assert {trigger.plan for trigger in loaded.core.triggers} == {plan.name for plan in loaded.core.plans}
 
 
 def test_every_yaml_block_of_the_readme_is_one_of_them() -> None:
