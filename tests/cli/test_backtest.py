@@ -168,6 +168,20 @@ def test_saved_answers_say_the_same(server: Prometheus, file: Path, tmp_path: Pa
     assert "it holds no answers to the queries of Bad" in why
 
 
+def test_saved_answers_are_told_apart_by_their_windows(server: Prometheus, tmp_path: Path) -> None:
+    groups = [
+        {"name": "a", "interval": "15s", "triggers": [TRIGGER]},
+        {"name": "b", "interval": "15s", "align": "4s", "triggers": [{**TRIGGER, "trigger": "Later"}]},
+    ]
+    both, saved = tmp_path / "t.yml", tmp_path / "s.json"
+    both.write_text(yaml.safe_dump({"version": "rollbackd/v1", "groups": groups}))
+    first, _ = backtest(both, "--prometheus", server.url, "--start=-90m", "--save", saved, "--format=json")
+    again, _ = backtest(both, "--data", saved, "--format=json")
+    assert json.loads(again)["triggers"] == json.loads(first)["triggers"]
+    ends = [each["judged"]["last"][-7:-1] for each in json.loads(first)["triggers"]]
+    assert ends == ["00.000", "49.000"]
+
+
 def test_incidents_score_and_sweeps_compare(server: Prometheus, file: Path, tmp_path: Path) -> None:
     known = tmp_path / "incidents.yml"
     one = "{start: 2027-01-15T07:00:00Z, end: 2027-01-15T07:05:00Z, note: n}"
@@ -183,13 +197,17 @@ def test_incidents_score_and_sweeps_compare(server: Prometheus, file: Path, tmp_
     assert len(json.loads(again)["triggers"][0]["sweep"]["cells"]) == 3
 
 
-def test_incidents_from_a_series(server: Prometheus, file: Path) -> None:
-    said, _ = backtest(
-        file, "--prometheus", server.url, "--start=-3h", "--incidents-from=bad", "--format=json"
-    )
+def test_incidents_from_a_series(server: Prometheus, file: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "s.json"
+    words: list[str | Path] = [file, "--incidents-from=bad", "--format=json"]
+    said, _ = backtest(*words, "--prometheus", server.url, "--start=-3h", "--save", saved)
     document = json.loads(said)
     assert document["incidents_from"] == "bad"
     assert [each["incident"]["note"] for each in document["triggers"][0]["score"]["caught"]] == ["bad", "bad"]
+    again, _ = backtest(*words, "--data", saved)
+    assert json.loads(again)["triggers"] == document["triggers"]
+    _, why = backtest(file, "--incidents-from=other", "--data", saved, code=4)
+    assert "it holds no answers to other; save them anew" in why
 
 
 def test_T2_the_window_before_the_delay_has_passed_is_left_out(server: Prometheus, tmp_path: Path) -> None:

@@ -128,6 +128,8 @@ def backtest(rig: Rig, begin: Ms, end: Ms) -> tuple[dict[str, Any], dict[str, li
     files = rig.folder / "triggers.yml", rig.folder / "saved.json.gz"
     span = [f"--start={begin / 1000:.3f}", f"--end={end / 1000:.3f}", "--format=json", f"--save={files[1]}"]
     said = rig.cli("backtest", str(files[0]), "--config", str(rig.folder / "rollbackd.yml"), *span)
+    again = rig.cli("backtest", str(files[0]), f"--data={files[1]}", "--format=json")
+    assert json.loads(again.stdout)["triggers"] == json.loads(said.stdout)["triggers"]
     saved = answers.read(files[1], answers.content(files[1]))
     histories = {
         trigger.name: [

@@ -275,11 +275,11 @@ def _is_saved(body: bytes) -> bool:
 def _from_saved(order: Order, path: Path, saved: Saved) -> Material:
     found = []
     for trigger in order.triggers:
-        histories = saved.of(window_queries(trigger.condition), trigger.per, trigger.interval)
+        histories = _on_its_grids(trigger, saved)
         if not histories:
             raise BadFile(
-                f"{path}: it holds no answers to the queries of {trigger.name}, by its `per` and at its "
-                "interval; save them anew, or name other triggers with --trigger"
+                f"{path}: it holds no answers to the queries of {trigger.name}, by its `per` and for its "
+                "windows; save them anew, or name other triggers with --trigger"
             )
         found.append(Gathered(trigger, tuple(histories)))
     signs = None
@@ -289,6 +289,16 @@ def _from_saved(order: Order, path: Path, saved: Saved) -> Material:
             raise BadFile(f"{path}: it holds no answers to {visible(order.signs)}; save them anew")
     begin, end, gathered = _narrowed(order, path, found)
     return _material(f"{path}, from {saved.source}", begin, end, gathered, saved.alignments, signs)
+
+
+def _on_its_grids(trigger: Trigger, saved: Saved) -> list[History]:
+    """Other groups may have asked the same for other windows."""
+    found = saved.of(window_queries(trigger.condition), trigger.per, trigger.interval)
+    if not found:
+        return []
+    begin, end = found[0].ends[0] - trigger.interval, max(one.ends[-1] for one in found)
+    mine = grids(trigger, saved.alignments, begin, end)
+    return [one for one in found if any(one.ends[0] in ends and one.ends[-1] in ends for ends in mine)]
 
 
 def _from_response(order: Order, path: Path, body: bytes) -> Material:
