@@ -359,3 +359,27 @@ def test_ctrl_c_ends_it_cleanly(server: Prometheus, file: Path) -> None:
     finally:
         process.kill()
     assert (process.returncode, said, noise.strip()) == (130, "", "")
+
+
+def test_sigterm_leaves_nothing_behind(file: Path, tmp_path: Path) -> None:
+    """While promtool reads, here one that never ends."""
+    programs, folders, pid = tmp_path / "bin", tmp_path / "tmp", tmp_path / "pid"
+    programs.mkdir()
+    folders.mkdir()
+    (programs / "promtool").write_text(f"#!/bin/sh\necho $$ > {pid}\nexec sleep 600\n")
+    (programs / "promtool").chmod(0o755)
+    (tmp_path / "data").write_text("# EOF\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rollbackd", "backtest", str(file), "--data", str(tmp_path / "data")],
+        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": str(folders)},
+    )
+    try:
+        wait_for(
+            lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), what="promtool"
+        )
+        process.terminate()
+        assert process.wait(30) == 143
+    finally:
+        process.kill()
+    assert not list(folders.iterdir())
+    assert not Path(f"/proc/{pid.read_text().strip()}").exists()

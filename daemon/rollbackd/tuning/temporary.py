@@ -55,7 +55,7 @@ def _running(program: str, folder: Path, flags: Sequence[str]) -> Iterator[str]:
         except OSError as error:
             raise Unavailable(f"{program} cannot be started ({error.strerror}); install it anew") from error
     try:
-        with _terminated():
+        with unwound_by_sigterm():
             yield _url(process, log)
     finally:
         process.kill()  # nothing of it is kept: there is nothing to shut down in order
@@ -63,7 +63,7 @@ def _running(program: str, folder: Path, flags: Sequence[str]) -> Iterator[str]:
 
 
 @contextmanager
-def _terminated() -> Iterator[None]:
+def unwound_by_sigterm() -> Iterator[None]:
     """SIGTERM ends us in order, too: a job that is cancelled leaves no Prometheus behind."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread hears signals
