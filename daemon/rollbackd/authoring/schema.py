@@ -45,7 +45,8 @@ def _instead(definitions: dict[str, Any], name: str, other: type[Model]) -> None
     two is told by the other's first key."""
     drawn = other.model_json_schema(schema_generator=_Generator)
     _complete(other, drawn, f"{definitions[name]['title']} with `{next(iter(fields(other)))}`")
-    drawn["properties"] |= definitions[name]["properties"]
+    own = definitions[name]["properties"]
+    drawn["properties"] |= {key: _in_part(definitions, value) for key, value in own.items()}
     full, used = f"{name}Whole", other.__name__
     definitions[full], definitions[used] = definitions[name], drawn
     definitions[name] = {
@@ -53,6 +54,16 @@ def _instead(definitions: dict[str, Any], name: str, other: type[Model]) -> None
         "then": {"$ref": f"#/$defs/{used}"},
         "else": {"$ref": f"#/$defs/{full}"},
     }
+
+
+def _in_part(definitions: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    """What is laid over a template's own need not be whole: its mapping may say one key alone."""
+    name = value.get("$ref", "").rpartition("/")[2]
+    if "properties" not in definitions.get(name, {}):
+        return value
+    whole = definitions[name]
+    definitions[f"{name}InPart"] = {key: whole[key] for key in whole if key not in ("required", "allOf")}
+    return {**value, "$ref": f"#/$defs/{name}InPart"}
 
 
 class _Generator(GenerateJsonSchema):
