@@ -11,7 +11,7 @@ from tests.fakes.story import Found, Story, World
 
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
-from rollbackd.core.model import Action, Limits, ReversibleWhile, Trigger
+from rollbackd.core.model import Action, Limits, Ms, ReversibleWhile, Trigger
 
 WARNED: dict[str, Any] = {"severity": "high", "action": "auto_with_warning", "veto": 5 * MINUTE}
 ASKED: dict[str, Any] = {"severity": "medium", "action": "ask", "expires": 15 * MINUTE}
@@ -537,6 +537,34 @@ def test_what_is_armed_by_hand_is_what_was_named() -> None:
     assert one.say(s.Rearm(trigger="errors", subject={"pod": "b"})).text.startswith("1 subject ")
     assert sorted(entry.subject for entry in one.state.disarmed.values()) == ["a", "c"]
     assert list(one.state.subject_counting) == ["errors/b"]
+
+
+@pytest.mark.parametrize(
+    ("a", "per"), [("BBB", ("pod",)), ("BBB.BBBBBB", ("pod",)), ("BBB.BBBBBB", ())], ids=str
+)
+def test_a_streak_that_ends_before_its_fire_is_decided_has_ended(a: str, per: tuple[str, ...]) -> None:
+    """W8, where answers come later than the next windows end: gone, or `ok` for one window."""
+    trigger = made.trigger(per=per, action="shadow", delay=25 * SECOND, cooldown=0)
+    world = World()
+    subjects = {"a": a, "b": "." * 20} if per else {"": a}
+
+    def readings(end: Ms) -> Found:
+        window = (end - START) // INTERVAL - 1
+        known = {subject: tape[window] for subject, tape in subjects.items() if 0 <= window < len(tape)}
+        return {subject: {"B": "2", ".": "0"}[glyph] for subject, glyph in known.items()}
+
+    world.readings["errors"] = readings
+    one = Story(made.config(trigger), world)
+    one.run(span=5 * INTERVAL)
+    assert not one.of(e.LifeOpened)
+    one.run(span=2 * INTERVAL)
+    assert [opened.firings[0].end for opened in one.of(e.LifeOpened)] == [START + 3 * INTERVAL]
+    ended, armed = one.of(e.StreakEnded), one.of(e.SubjectArmed)
+    assert [event.at - START for event in ended] == [4 * INTERVAL + trigger.delay + 5]
+    assert [event.at for event in armed] == [event.at for event in ended]
+    one.restart(down=INTERVAL)
+    one.run(span=INTERVAL)
+    assert one.of(e.StreakEnded) == ended
 
 
 def test_a_trigger_that_is_gone_leaves_nothing_and_its_namesakes_stay() -> None:

@@ -55,8 +55,9 @@ def observe(turn: Turn, watch: Watch, applied: Applied) -> None:
     if trigger.arm == "rollout" and rollout is not None and rollout.state == "open":
         _late_standing(turn, watch, applied, rollout.began)
     for entry in of_trigger(turn.state, trigger.name):
-        since = rollout.began if entry.cause == "standing" and rollout is not None else entry.at
-        if applied.end > since + turn.soft.skew:  # a restart judges again what was before
+        standing = rollout if entry.cause == "standing" else None
+        since = entry.since(turn.soft.skew) if standing is None else standing.began + turn.soft.skew
+        if applied.end > since:
             _observe_disarmed(turn, watch, applied, entry)
 
 

@@ -297,10 +297,17 @@ class Disarmed(Struct, frozen=True):
     streak_ended: Ms | None = None
     relapsed: bool = False
     told: bool = False  # a standing or first-window breach was paged
+    fired: Ms | None = None  # the end of the window it fired in: Prometheus' time
 
     @property
     def key(self) -> str:
         return f"{self.trigger}/{self.subject}"
+
+    def since(self, skew: Ms) -> Ms:
+        """Windows that end later say something new of it: a restart judges again what was before. It fired
+        some time after its window's end (`delay`, an outage), and others may have ended meanwhile."""
+        at = self.at + skew
+        return at if self.fired is None else min(at, self.fired)
 
 
 class Counting(Struct, frozen=True):

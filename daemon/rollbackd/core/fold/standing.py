@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from rollbackd.core import events as e
 from rollbackd.core.fold.life import absent
 from rollbackd.core.fold.mapping import drop, put
-from rollbackd.core.state import Alignment, Counting, Disarmed, Paused, Rollout
+from rollbackd.core.state import AUTOMATIC, Alignment, Counting, Disarmed, Paused, Rollout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,10 +80,20 @@ def _subject_disarmed(state: State, event: e.SubjectDisarmed, own: Own) -> State
         event.at,
         life=event.life,
         rearm="pending" if event.cause == "fired" else "streak",
+        fired=_fired(state, event),
     )
     known = own.of("disarmed", state.disarmed)
     known[disarmed.key] = disarmed
     return replace(state, disarmed=known)
+
+
+def _fired(state: State, event: e.SubjectDisarmed) -> Ms | None:
+    """The end of the window by which its life took it. What a person's life took over fired before that."""
+    life = state.lives.get(event.life or "")
+    if life is None or life.by != AUTOMATIC:
+        return None
+    key = event.trigger, event.subject
+    return next((found.end for found in life.firings if (found.trigger, found.subject) == key), None)
 
 
 def _disarmed(state: State, event: e.StandingTold | e.StreakEnded | e.Relapsed, own: Own) -> State:

@@ -137,7 +137,7 @@ class Arming(Noun):
         watch = self.windows.watch(trigger) if trigger is not None else None
         if watch is None or entry is None:
             return
-        floor = entry.at + self.book.skew - self.book.skew_slack - 2 * watch.interval
+        floor = entry.since(self.book.skew) - self.book.skew_slack - 2 * watch.interval
         said = [watch.read(end, key[1]).verdict for end in watch.windows if end > floor]
         self.book.demand("W8", any(v != "breach" for v in said), key, "never stopped, and its streak ended")
 

@@ -137,9 +137,10 @@ class Life:
 class Disarmed:
     """A subject that may not fire, and its way back (W8, W9, W13)."""
 
-    def __init__(self, document: Doc) -> None:
+    def __init__(self, document: Doc, fired: Ms | None) -> None:
         self.cause: str = document["cause"]
         self.at: Ms = document["at"]
+        self.fired = fired  # the end of the window it fired in
         self.life: str | None = document.get("life")
         self.rearm = "pending" if self.cause == "fired" else "ok"
         self.end = ""
@@ -147,6 +148,10 @@ class Disarmed:
         self.life_ended: Ms | None = None
         self.streak_ended: Ms | None = None
         self.relapsed = False
+
+    def since(self, skew: Ms) -> Ms:
+        """Later windows may end its streak, also those that ended before its fire was decided."""
+        return min(self.at + skew, self.at + skew if self.fired is None else self.fired)
 
     def due(self) -> Ms | None:
         """When it arms by time alone (W8)."""

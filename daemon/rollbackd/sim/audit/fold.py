@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollbackd.sim.audit.book import BAD_ENDS, HOUR, Disarmed, Life, Noun, Spent, Step
+from rollbackd.sim.audit.book import AUTOMATIC, BAD_ENDS, HOUR, Disarmed, Life, Noun, Spent, Step
 
 if TYPE_CHECKING:
     from rollbackd.sim.audit.book import Book, Doc
@@ -57,7 +57,10 @@ class Fold(Noun):
         self.book.first_pending.discard(document["trigger"])
 
     def subject_disarmed(self, document: Doc) -> None:
-        self.book.disarmed[document["trigger"], document["subject"]] = Disarmed(document)
+        key = document["trigger"], document["subject"]
+        life = self.book.lives.get(document.get("life") or "")
+        firing = life.firings.get(key) if life is not None and life.by == AUTOMATIC else None
+        self.book.disarmed[key] = Disarmed(document, firing["end"] if firing is not None else None)
 
     def streak_ended(self, document: Doc) -> None:
         entry = self.book.disarmed.get((document["trigger"], document["subject"]))

@@ -391,7 +391,7 @@ class Windows(Noun):
         entry = book.disarmed.get(key)
         if entry is None or book.frozen:
             return
-        later = watch.newest > entry.at + book.skew + book.skew_slack + JITTER
+        later = watch.newest > entry.since(book.skew) + book.skew_slack + JITTER
         if configured and entry.cause == "fired" and later and entry.streak_ended is None:
             book.dues.owe(("ended", *key), book.now, "W8")
         life = book.lives.get(entry.life or "")
