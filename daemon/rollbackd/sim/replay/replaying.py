@@ -297,15 +297,17 @@ class _Grid:
         return self.stretches[at].ends[number - self.before[at]]
 
     def answers(self, ask: Ask) -> tuple[QueryAnswer, ...]:
-        """Of a window that is asked for at later moments too (W1): what is known of its end."""
+        """Of a window that is asked for at later moments too (W1): what is known of its end. Several windows
+        fail together, as one range query does (W6)."""
         ends = ask.ends if ask.interval == self._interval else ask.ends[:1] * len(ask.ends)
         if len(ends) == 1:
             return self._at(ends[0])
         found = [self._at(end) for end in ends]
-        if not any(isinstance(answers[0], s.Series) for answers in found):
-            return found[0]
+        failed = next((answers for answers in found if not isinstance(answers[0], s.Series)), None)
+        if failed is not None:
+            return failed
         return tuple(
-            s.Series(tuple(each.windows[0] if isinstance(each, s.Series) else {} for each in answers))
+            s.Series(tuple(each.windows[0] for each in answers if isinstance(each, s.Series)))
             for answers in zip(*found, strict=True)
         )
 
