@@ -65,13 +65,14 @@ with temporary_prometheus(Path(sys.argv[1])) as url:
 
 
 @needs_prometheus
-def test_it_is_gone_where_we_are_told_to_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP])
+def test_it_is_gone_where_we_are_told_to_end(tmp_path: Path, told: signal.Signals) -> None:
     command = [sys.executable, "-c", HOLDS_ONE, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         address = urlsplit(holder.stdout.readline().strip())
-        holder.terminate()
-        assert holder.wait(60) == 128 + signal.SIGTERM
+        holder.send_signal(told)
+        assert holder.wait(60) == 128 + told
     with socket.socket() as caller, pytest.raises(ConnectionRefusedError):
         caller.connect((address.hostname, address.port))
 

@@ -15,7 +15,7 @@ from rollbackd.core.model import Ms
 from rollbackd.core.notation import visible
 from rollbackd.tuning import answers
 from rollbackd.tuning.answers import BadFile
-from rollbackd.tuning.temporary import Unavailable, temporary_prometheus, unwound_by_sigterm
+from rollbackd.tuning.temporary import Unavailable, temporary_prometheus, unwound_by_signals
 
 # It reads the whole file anew for each block, so a month of two-hour blocks would take hours.
 CREATE_BLOCKS: Final = (
@@ -33,7 +33,7 @@ def openmetrics(path: Path) -> Iterator[tuple[str, Ms, Ms]]:
             f"{path} is OpenMetrics text, and there is no `promtool` on the PATH to read it; "
             "install it (Debian: apt install prometheus)"
         )
-    with unwound_by_sigterm(), TemporaryDirectory(prefix="rollbackd-backtest-") as temporary:
+    with unwound_by_signals(), TemporaryDirectory(prefix="rollbackd-backtest-") as temporary:
         folder = Path(temporary)
         plain = path.resolve()
         if answers.packed(path):

@@ -55,7 +55,7 @@ def _running(program: str, folder: Path, flags: Sequence[str]) -> Iterator[str]:
         except OSError as error:
             raise Unavailable(f"{program} cannot be started ({error.strerror}); install it anew") from error
     try:
-        with unwound_by_sigterm():
+        with unwound_by_signals():
             yield _url(process, log)
     finally:
         process.kill()  # nothing of it is kept: there is nothing to shut down in order
@@ -63,16 +63,21 @@ def _running(program: str, folder: Path, flags: Sequence[str]) -> Iterator[str]:
 
 
 @contextmanager
-def unwound_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends us in order, too: a job that is cancelled leaves no Prometheus behind."""
+def unwound_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end us in order, too: a job that is cancelled, a terminal that is closed leave no
+    Prometheus behind. It takes SIGHUP for `read your files again`."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread hears signals
         return
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    for each, handler in before.items():
+        if handler is not signal.SIG_IGN:  # nohup
+            signal.signal(each, lambda number, _: sys.exit(128 + number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _url(process: subprocess.Popen[bytes], log: Path) -> str:
