@@ -12,11 +12,11 @@ from tests.tuning import hostile
 from tests.tuning.month import shown
 from tests.tuning.plainly import INTERVAL, START, score, spelled, trigger
 
+from rollbackd.cli.backtested import MOST_CELLS, MOST_ROWS, report
 from rollbackd.tuning import backtest
 from rollbackd.tuning.backtest import Backtest
 from rollbackd.tuning.scoring import Incident
 from rollbackd.tuning.sweep import Axis, Cell, Sweep
-from rollbackd.tuning.text import MOST_CELLS, MOST_ROWS, report
 
 KNOWN = (
     Incident(START + INTERVAL, START + 6 * INTERVAL, "db down"),

@@ -13,6 +13,7 @@ import click
 
 from rollbackd.cli import options, where
 from rollbackd.cli.errors import Exit, complain
+from rollbackd.cli.output import annotation, named
 from rollbackd.cli.text import count, visible
 
 if TYPE_CHECKING:
@@ -25,16 +26,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--strict", is_flag=True, help="Exit 3 where there are warnings.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "github"]),
-    default="text",
-    show_default=True,
-    help="github: annotations of a workflow.",
-)
+@options.annotated
 @click.option("--online", is_flag=True, help="Ask Prometheus what it says of the triggers now.")
-@click.option("--prometheus", metavar="URL", help="Ask that one, without credentials; implies --online.")
+@click.option(
+    "--prometheus", type=options.Server(), help="Ask that one, without credentials; implies --online."
+)
 @click.option("--explain", metavar="ID", help="Say what a lint means, and do nothing else; `list`: all IDs.")
 def check(
     paths: Sequence[Path], strict: bool, form: str, online: bool, prometheus: str | None, explain: str | None
@@ -59,7 +55,7 @@ def check(
         click.echo(json.dumps(found, indent=2))
     else:
         for problem in problems:
-            click.echo(_github(problem) if form == "github" else _text(problem))
+            click.echo(annotation(problem) if form == "github" else _text(problem))
         click.echo(summary(errors, warnings, len({problem.file for problem in problems}), checked))
     for why in untold:
         complain(f"cannot tell: {why}")
@@ -70,18 +66,9 @@ def check(
 
 def _asker(url: str | None, untold: list[str]) -> Ask:
     """Asks the Prometheus of each configuration, or that of the URL; what it cannot tell is added."""
-    from pydantic_core import PydanticCustomError
-
     from rollbackd.config.instance import prometheus
-    from rollbackd.config.models.types import Url
     from rollbackd.settings import PrometheusSettings
     from rollbackd.tuning.online import examine
-
-    if url is not None:
-        try:
-            Url().parse(url)
-        except PydanticCustomError as error:
-            raise click.BadParameter(error.message(), param_hint="--prometheus") from None
 
     def ask(bundle: Bundle) -> list[Problem]:
         if not bundle.triggers:
@@ -147,11 +134,7 @@ def summary(errors: int, warnings: int, files: int, checked: Checked) -> str:
 
 def _text(problem: Problem) -> str:
     warning = " (warning)" if problem.severity == "warning" else ""
-    return visible(f"{problem}{warning}{_named(problem)}")
-
-
-def _named(problem: Problem) -> str:
-    return f" [{problem.lint}]" if problem.lint else ""
+    return visible(f"{problem}{warning}{named(problem)}")
 
 
 def _document(problem: Problem) -> dict[str, object]:
@@ -167,17 +150,6 @@ def _document(problem: Problem) -> dict[str, object]:
 def _disabled(disabled: lints.Disabled) -> dict[str, object]:
     said = {"until": disabled.until.isoformat(), "because": disabled.because}
     return _document(disabled.problem) | said
-
-
-def _github(problem: Problem) -> str:
-    """An annotation. What a workflow command reserves is escaped, or a file's name could be a command."""
-    message = _escaped(f"{problem.key}: {problem.what}; {problem.remedy}{_named(problem)}")
-    file = _escaped(problem.file).replace(":", "%3A").replace(",", "%2C")
-    return f"::{problem.severity} file={file},line={problem.line},col={problem.column}::{message}"
-
-
-def _escaped(text: str) -> str:
-    return visible(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
 
 
 @click.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,11 +48,29 @@ class Label(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.
         return name, said
 
 
+class Server(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
+    """The address of a Prometheus, by the rules of `prometheus.urls`."""
+
+    name = "URL"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from pydantic_core import PydanticCustomError
+
+        from rollbackd.config.models.types import Url
+
+        try:
+            return Url().parse(value)
+        except PydanticCustomError as error:
+            self.fail(error.message(), param, ctx)
+
+
 class File(click.Path):
     def __init__(self, *, exists: bool = True, folder: bool = False) -> None:
         super().__init__(exists=exists, dir_okay=folder, file_okay=not folder, path_type=Path)
 
 
+form = partial(click.option, "--format", "form", default="text", show_default=True)
+annotated = form(type=click.Choice(["text", "json", "github"]), help="github: annotations of a workflow.")
 comment = click.option("-c", "--comment", default="", help="Why, for the record.")
 
 

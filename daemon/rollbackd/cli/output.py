@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from rollbackd.cli.text import visible
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
     from rich.text import Text
+
+    from rollbackd.config import Problem
 
     Cells: TypeAlias = list[str | RenderableType]
 
@@ -64,6 +68,23 @@ class Screen:
             yield note(f"… {more + 1} lines more")
 
 
+def named(problem: Problem) -> str:
+    """By what it can be disabled."""
+    return f" [{problem.lint}]" if problem.lint else ""
+
+
+def annotation(problem: Problem) -> str:
+    """For a workflow. What its commands reserve is escaped, or the name of a file or a test could be one."""
+    message = "; ".join(filter(None, [f"{problem.key}: {problem.what}", problem.remedy])) + named(problem)
+    file = _escaped(problem.file).replace(":", "%3A").replace(",", "%2C")
+    place = f"file={file},line={problem.line},col={problem.column}"
+    return f"::{problem.severity} {place}::{_escaped(message)}"
+
+
+def _escaped(text: str) -> str:
+    return visible(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
+
+
 def note(text: str, style: str = "dim") -> Text:
     from rich.text import Text
 
@@ -82,8 +103,8 @@ def table(title: str, *columns: str) -> Table:
         padding=(0, 2, 0, 0),
         header_style="dim",
     )
-    for column in columns:
-        made.add_column(column, overflow="fold")
+    for at, column in enumerate(columns):
+        made.add_column(column, overflow="fold", no_wrap=at == 0 and column.endswith("(UTC)"))
     return made
 
 

@@ -11,10 +11,10 @@ import click
 
 from rollbackd.cli import options, output
 from rollbackd.cli.errors import Exit, Failed
+from rollbackd.cli.output import annotation
 from rollbackd.cli.text import count, visible
 
 if TYPE_CHECKING:
-    from rollbackd.config import Problem
     from rollbackd.config.suites import Case, Instance, Suite
     from rollbackd.tuning.cases import Covered, Result
     from rollbackd.tuning.junit import Ran
@@ -28,14 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--allow-skips", is_flag=True, help="Do not exit 4 where tests need a Prometheus and have none."
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "github"]),
-    default="text",
-    show_default=True,
-    help="github: annotations of a workflow.",
-)
+@options.annotated
 def test(
     files: Sequence[Path], config: Path | None, pattern: str, junit: Path | None, allow_skips: bool, form: str
 ) -> int:
@@ -110,7 +103,7 @@ def _print(ran: Sequence[Ran], coverage: Sequence[Covered], *, annotated: bool) 
     for each in ran:
         for problem in each.problems:
             if problem not in told:  # what is wrong with triggers is so for all who test them
-                click.echo(_annotation(problem) if annotated else visible(problem))
+                click.echo(annotation(problem) if annotated else visible(problem))
             told.add(problem)
         for result in each.results:
             for line in _annotations(result) if annotated else _lines(result):
@@ -143,19 +136,8 @@ def _annotations(result: Result) -> list[str]:
 
     case = result.case
     if result.skipped:
-        return [_annotation(Problem(case.file, case.line(), 1, case.name, result.skipped, "", "warning"))]
-    return [_annotation(Problem(case.file, line, 1, case.name, what, "")) for line, what in _failures(result)]
-
-
-def _annotation(problem: Problem) -> str:
-    """What a workflow command reserves is escaped, or a test's name could be a command."""
-
-    def escaped(text: str) -> str:
-        return visible(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
-
-    file = escaped(problem.file).replace(":", "%3A").replace(",", "%2C")
-    message = "; ".join(filter(None, [f"{problem.key}: {problem.what}", problem.remedy]))
-    return f"::{problem.severity} file={file},line={problem.line},col={problem.column}::{escaped(message)}"
+        return [annotation(Problem(case.file, case.line(), 1, case.name, result.skipped, "", "warning"))]
+    return [annotation(Problem(case.file, line, 1, case.name, what, "")) for line, what in _failures(result)]
 
 
 def _print_coverage(coverage: Sequence[Covered]) -> None:

@@ -109,7 +109,7 @@ class Given(NamedTuple):
     type=options.File(),
     help=f"A rollbackd.yml: its Prometheus, actions, journal. [./rollbackd.yml, {where.CONFIG}]",
 )
-@click.option("--prometheus", metavar="URL", help="Ask this server, without credentials.")
+@click.option("--prometheus", type=options.Server(), help="Ask this server, without credentials.")
 @click.option("--trigger", metavar="NAME", multiple=True, help="This one alone; may be repeated.")
 @click.option("--start", type=When(), help="-14d, RFC 3339, or Unix seconds. [14 days before the end]")
 @click.option("--end", type=When(), help="As --start, or now: by Prometheus' clock. [now]")
@@ -124,14 +124,7 @@ class Given(NamedTuple):
 @click.option("--incidents", type=options.File(), help="When something was wrong: start, end, note, as YAML.")
 @click.option("--incidents-from", metavar="EXPR", help="A series that is on during incidents: ALERTS{…}.")
 @click.option("--html", type=Out(), help="Write one self-contained page.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json: everything, under stable names.",
-)
+@options.form(type=click.Choice(["text", "json"]), help="json: everything, under stable names.")
 def backtest(words: Sequence[str], **said: Any) -> int:
     """When each trigger of FILE would have fired, over what Prometheus remembers."""
     from rollbackd.tuning.backtest import Backtest
@@ -250,7 +243,7 @@ def _order(read: Candidates, given: Given, file: Path) -> Order:
         named = tuple(known[name] for name in dict.fromkeys(given.trigger))
     settings = read.prometheus
     if given.prometheus is not None:
-        settings = PrometheusSettings((_url(given.prometheus),))
+        settings = PrometheusSettings((given.prometheus,))
     return Order(
         triggers=named,
         times=Times(given.start, given.end),
@@ -259,18 +252,6 @@ def _order(read: Candidates, given: Given, file: Path) -> Order:
         prometheus=settings,
         file=given.data,
     )
-
-
-def _url(text: str) -> str:
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(text)
-        if parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port):
-            return text
-    except ValueError:
-        pass
-    raise click.BadParameter("write it as http://HOST:9090", param_hint="--prometheus")
 
 
 def _alignments(read: Candidates, triggers: Sequence[Trigger]) -> tuple[AlignmentLearned, ...]:
@@ -371,9 +352,9 @@ def _write_page(path: Path, found: Backtest) -> None:
 
 
 def _print(found: Backtest, form: str) -> None:
+    from rollbackd.cli.backtested import report
     from rollbackd.cli.output import print_json, show
     from rollbackd.tuning.document import document
-    from rollbackd.tuning.text import report
 
     if form == "json":
         print_json(document(found))

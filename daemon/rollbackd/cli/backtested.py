@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from rollbackd.cli import output
+from rollbackd.cli.output import note
 from rollbackd.core.notation import span, visible
 from rollbackd.tuning import figures
 from rollbackd.tuning.figures import VERDICTS, count, lasting, name, share, when
@@ -12,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
-    from rich.table import Table
-    from rich.text import Text
 
     from rollbackd.sim.replay.outcome import Outcome
     from rollbackd.tuning.backtest import Backtest, Tested
@@ -34,9 +34,9 @@ def report(found: Backtest) -> RenderableType:
     """For a console without markup and highlighting."""
     from rich.console import Group
 
-    parts: list[RenderableType] = [_line(figures.verdict(each), "bold") for each in found.tested]
-    parts.append(_line(f"{visible(found.file)} over {visible(found.source)}, {_span(found)}", "dim"))
-    parts += [_line(visible(remark, 400), "yellow") for remark in found.remarks]
+    parts: list[RenderableType] = [note(figures.verdict(each), "bold") for each in found.tested]
+    parts.append(note(f"{visible(found.file)} over {visible(found.source)}, {_span(found)}", "dim"))
+    parts += [note(visible(remark, 400), "yellow") for remark in found.remarks]
     for each in found.tested:
         parts += _trigger(each)
     return Group(*parts)
@@ -49,15 +49,15 @@ def _span(found: Backtest) -> str:
 def _trigger(tested: Tested) -> Iterator[RenderableType]:
     outcome = tested.outcome
     trigger = outcome.trigger
-    yield _line("")
-    yield _line(visible(trigger.name), "bold underline")
+    yield note("")
+    yield note(visible(trigger.name), "bold underline")
     rule = f"fires at {trigger.windows} windows of {span(trigger.interval)} in a row with a reading "
     rule += f"{trigger.condition.limit}; its action is {figures.action(trigger.action)}"
-    yield _line(rule, "dim")
+    yield note(rule, "dim")
     for said in figures.besides(tested):
-        yield _line(said)
+        yield note(said, "")
     if outcome.partial:
-        yield _line(f"{count(outcome.partial, 'window')} lacked the samples that decide (W14).", "yellow")
+        yield note(f"{count(outcome.partial, 'window')} lacked the samples that decide (W14).", "yellow")
     yield from _fires(tested)
     yield from _hidden(outcome)
     yield from _peaks(outcome)
@@ -115,9 +115,10 @@ def _score(score: Score) -> Iterator[RenderableType]:
     known = len(score.caught) + len(score.missed)
     shown = min(len(score.caught), MOST_ROWS) + min(len(score.missed), MOST_ROWS)
     yield from _table("incidents", ["began (UTC)", "lasted", "", "fired", "note"], rows(), known, shown)
-    yield _line(
+    yield note(
         f"precision {figures.ratio(score.precision)}, recall {figures.ratio(score.recall)}, "
-        f"{figures.rate(score.false_a_week)} false fires a week, median lead {figures.lead(score.lead)}"
+        f"{figures.rate(score.false_a_week)} false fires a week, median lead {figures.lead(score.lead)}",
+        "",
     )
 
 
@@ -187,37 +188,12 @@ def _table(
     title: str, columns: Sequence[str], rows: Rows, whole: int, shown: int = MOST_ROWS
 ) -> Iterator[RenderableType]:
     """Nothing where there is nothing; where not all is shown, how much is not."""
-    from rich.text import Text
-
     if not whole:
         return
-    yield _line("")
-    table = _empty(title, columns)
+    yield note("")
+    table = output.table(title, *columns)
     for cells, style in rows:
-        table.add_row(*map(Text, cells), style=style)
+        output.row(table, cells, style)
     yield table
     if whole > shown:
-        yield _line(f"… and {whole - shown:,} more (--format json has all)", "dim")
-
-
-def _empty(title: str, columns: Sequence[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(
-        title=title.upper(),
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        header_style="dim",
-    )
-    for at, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=at == 0 and column.endswith("(UTC)"))
-    return table
-
-
-def _line(text: str, style: str = "") -> Text:
-    from rich.text import Text
-
-    return Text(text, style=style)
+        yield note(f"… and {whole - shown:,} more (--format json has all)", "dim")
