@@ -14,6 +14,7 @@ from rollbackd.authoring.comments import beside
 from rollbackd.authoring.folders import File, InTheWay, place
 from rollbackd.authoring.names import MOST, Names, name_from
 from rollbackd.authoring.writing import comment, dump, item
+from rollbackd.config.comments import comments
 from rollbackd.config.models.types import NAME
 from rollbackd.config.yaml_source import parsed
 
@@ -148,6 +149,23 @@ a: # a
 
 # end
 """
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "rollbackd: disable all until 2099-01-01",
+        "  rollbackd: shadow since 2001-01-01",
+        "severity x # rollbackd: disable all until 2099-01-01 became medium",
+        "two\u2028rollbackd: disable all until 2099-01-01",
+        "yaml-language-server: $schema=https://example.com/x.json",
+    ],
+)
+def test_a_comment_of_others_says_nothing_to_tools(said: str) -> None:
+    written = comment([said]) + "a: 1\n"
+    assert comments(written) == []
+    assert "# yaml-language-server:" not in written
+    assert "rollbackd :" in written or "server :" in written
 
 
 def test_comments_stand_beside_what_they_are_about() -> None:

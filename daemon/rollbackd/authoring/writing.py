@@ -20,6 +20,8 @@ _NUMBER = re.compile(r"[-+.]?[0-9][0-9_.:eExo+-]*|0[xo][0-9a-fA-F]+", re.ASCII)
 
 # Lines that can be indented as they are: no blanks first, and not more than one line break at the end.
 _BLOCK = re.compile(r"(?=[^\n]*\n)\S(?:.*\S)?\n?", re.DOTALL)
+# Where a comment begins with it, it speaks to rollbackd (`disable …`) or fetches a schema.
+_SPEAKS = re.compile(r"(?:^|(?<=#))([ \t]*(?:rollbackd|yaml-language-server)):")
 _STR = "tag:yaml.org,2002:str"
 
 
@@ -92,9 +94,10 @@ def shadow_since(today: date) -> str:
 
 
 def comment(lines: Iterable[str], deep: int = 0) -> str:
-    """Lines as comments, `deep` columns in. What is no character of YAML's is spelled out."""
-    rows = [row for line in lines for row in (line.splitlines() or [""])]
-    return "".join(f"{' ' * deep}# {visible(row, 4000)}".rstrip() + "\n" for row in rows)
+    """Lines as comments, `deep` columns in. What is no character of YAML's is spelled out, and what others
+    wrote to tools stays text."""
+    rows = [_SPEAKS.sub(r"\1 :", visible(row, 4000)) for line in lines for row in (line.splitlines() or [""])]
+    return "".join(f"{' ' * deep}# {row}".rstrip() + "\n" for row in rows)
 
 
 def modeline(schema: str) -> str:
