@@ -134,14 +134,18 @@ _HOLDS = {"groups": "triggers", "phases": "a plan", "prometheus": "a rollbackd.y
 
 
 def refuse_other_kinds(document: Document, sign: str) -> None:
-    """One line for a file of another kind than `sign` says, in place of one for each of its keys."""
+    """One line for a file of another kind than `sign` says, in place of one for each of its keys: of a file
+    that is none of ours they may be secret."""
     data = document.data
-    held = [what for key, what in _HOLDS.items() if data is not None and key in data]
-    if held and _HOLDS[sign] not in held:
-        were = "were" if sign in ("groups", "tests") else "was"
-        what = f"holds {held[0]}, where {_HOLDS[sign]} {were} expected"
-        document.problem((), what, "move it, or correct the pattern that names it")
-        document.data = None
+    if data is None:
+        return
+    held = [what for key, what in _HOLDS.items() if key in data]
+    if _HOLDS[sign] in held or (not held and "version" in data):
+        return
+    were = "were" if sign in ("groups", "tests") else "was"
+    what = f"holds {held[0] if held else 'nothing of rollbackd'}, where {_HOLDS[sign]} {were} expected"
+    document.problem((), what, "move it, or correct the pattern that names it")
+    document.data = None
 
 
 def _judge_plan(bundle: Bundle, document: Document) -> None:
