@@ -137,6 +137,16 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
         answers.content(path, 1 << 20)
 
 
+def test_what_would_not_fit_into_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before room is made for it."""
+    saved, range_of_two = written(tmp_path), response([100, "1"], [115, "1"])
+    monkeypatch.setattr(answers, "MOST_CELLS", 1)
+    with pytest.raises(BadFile, match="are more than fit into memory"):
+        answers.read(Path("a"), saved)
+    with pytest.raises(BadFile, match="2 windows x subjects are more than fit into memory"):
+        answers.response(Path("a"), range_of_two, plain())
+
+
 # A range response
 
 

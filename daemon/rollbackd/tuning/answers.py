@@ -29,7 +29,7 @@ from rollbackd.core.notation import span, visible
 from rollbackd.core.signals import Unreachable, Unusable
 from rollbackd.world.client import Answer
 from rollbackd.world.prometheus.answer import matrix, misread, opened
-from rollbackd.world.prometheus.history import Reading
+from rollbackd.world.prometheus.history import MOST_CELLS, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,7 +101,7 @@ def write(path: Path, saved: Saved) -> None:
     """The whole file, or none. OSError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with gzip.open(beside, "wb", 6) if path.name.endswith(".gz") else beside.open("wb") as file:
+        with gzip.open(beside, "xb", 6) if path.name.endswith(".gz") else beside.open("xb") as file:
             _write(file, saved)
         beside.replace(path)
     finally:
@@ -199,7 +199,9 @@ def read(path: Path, body: bytes) -> Saved:
         if version != VERSION:
             raise BadFile(f"{path}: its version is {visible(version, 40)}, this rollbackd reads {VERSION}")
         file = msgspec.json.decode(body, type=_File)
-        kept = tuple(_kept(msgspec.json.decode(raw, type=_History)) for raw in file.histories)
+        histories = [msgspec.json.decode(raw, type=_History) for raw in file.histories]
+        _check_cells(sum(len(_grid(one)) * sum(map(len, one.columns)) for one in histories))
+        kept = tuple(map(_kept, histories))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _Garbled) as error:
         raise bad_json(path, body, error, "saved answers") from None
     return Saved(file.source, file.saved, file.alignments, kept)
@@ -213,12 +215,23 @@ class _Garbled(ValueError):
     """A number that does not fit the others; the message says which."""
 
 
-def _kept(saved: _History) -> Kept:
+def _check_cells(cells: int) -> None:
+    """Columns take their room whether or not values are in them."""
+    if cells > MOST_CELLS:
+        raise _Garbled(f"{cells:,} windows x subjects are more than fit into memory")
+
+
+def _grid(saved: _History) -> range:
     if saved.step <= 0 or saved.last < saved.first or (saved.last - saved.first) % saved.step:
         raise _Garbled(f"first {saved.first}, last {saved.last} and step {saved.step} make no windows")
     ends = range(saved.first, saved.last + 1, saved.step)
     if len(ends) > MOST_WINDOWS:
         raise _Garbled(f"{len(ends):,} windows are too many")
+    return ends
+
+
+def _kept(saved: _History) -> Kept:
+    ends = _grid(saved)
     if len(saved.columns) != len(saved.queries):
         raise _Garbled(f"{len(saved.queries)} queries and {len(saved.columns)} lists of columns")
     columns = tuple(dict(_column(raw, len(ends)) for raw in raws) for raws in saved.columns)
@@ -266,7 +279,8 @@ def response(path: Path, body: bytes, trigger: Trigger) -> History:
         reading = Reading(trigger.per, False, ends)
         for subject, points in matrix(data, trigger.per, coverage=False):
             reading.put(subject, points)
-    except msgspec.DecodeError as error:
+            _check_cells(len(reading.columns) * len(ends))
+    except (msgspec.DecodeError, _Garbled) as error:
         raise bad_json(path, body, error, "a range response") from None
     except BadFile:
         raise
