@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rollbackd.authoring.writing import comment, dump, item
 from rollbackd.config.comments import comments
 from rollbackd.config.models.types import NAME
 from rollbackd.config.yaml_source import parsed
+from rollbackd.outputs import whole
 
 SURPRISES = [
     "on",
@@ -184,3 +186,34 @@ def test_files_are_written_together_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(InTheWay, match="file is there"):
         place(tmp_path / "file", files)
     assert {path.name for path in (tmp_path / "old").iterdir()} == {"c.sh"}
+
+
+def test_a_set_that_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -> None:
+    files = [File("new/a/b.yml", "b"), File("c.sh", "c"), File("\ud800", "no name on a disk")]
+    with pytest.raises(UnicodeEncodeError):
+        place(tmp_path / "deep/er", files)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_has_all_of_it_or_what_it_had(tmp_path: Path) -> None:
+    path, link = tmp_path / "x", tmp_path / "link"
+    link.symlink_to(path)
+    with whole(link) as file:
+        file.write(b"one")
+    assert link.is_symlink()
+    with pytest.raises(TypeError), whole(path) as file:
+        file.writelines([b"half", None])  # type: ignore[list-item]
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"x": b"one", "link": b"one"}
+
+
+def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with whole(pipe) as file:
+            file.write(b"all")
+        assert os.read(reading, 10) == b"all"
+    finally:
+        os.close(reading)
+    assert pipe.is_fifo()

@@ -84,11 +84,8 @@ def test_rules_go_to_a_file_beside_the_schema_and_never_over_one(tmp_path: Path)
         (["--interval", "10"], 2, "'10' is not a duration"),
         (["--interval", "30s1m"], 2, "'30s1m' is not within 1s to 1d"),
         (["--interval", "2d"], 2, "'2d' is not within 1s to 1d"),
-        (
-            ["-o", "/nowhere/at/all.yml"],
-            1,
-            "/nowhere/at/all.yml: No such file or directory; name another --output",
-        ),
+        (["-o", "/nowhere/at/all.yml"], 2, "there is no folder '/nowhere/at'"),
+        (["-o", "/dev/full", "--force"], 1, "/dev/full: No space left on device; name another --output"),
     ],
 )
 def test_wrong_options_are_said_in_one_line(arguments: list[str], code: int, says: str) -> None:

@@ -180,7 +180,7 @@ REFUSED: list[tuple[list[str], int, str]] = [
     (["empty"], 1, "empty holds no *.test.yml; name files of tests, or their folder"),
     ([".", "--config", "bad.yml"], 1, "bad.yml:1:1: instance: is missing; add `instance:`"),
     ([".", "--config", "none.yml"], 2, "File 'none.yml' does not exist"),
-    ([".", "--junit", "no/out.xml"], 1, "no/out.xml: cannot be written (No such file or directory)"),
+    ([".", "--junit", "no/out.xml"], 2, "there is no folder 'no'"),
 ]
 
 

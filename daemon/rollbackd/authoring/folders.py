@@ -31,13 +31,33 @@ def place(folder: Path, files: Sequence[File]) -> list[Path]:
         raise InTheWay(
             f"{one_line(str(there[0]), 4096)}{more} is there already; move it, or name another folder"
         )
-    for file, path in zip(files, paths, strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "x", encoding="utf-8") as opened:
-            opened.write(file.text)
-        if file.program:
-            path.chmod(0o755)
+    made: list[Path] = []
+    try:
+        for file, path in zip(files, paths, strict=True):
+            _write(file, path, made)
+    except BaseException:
+        _take_back(made)
+        raise
     return paths
+
+
+def _write(file: File, path: Path, made: list[Path]) -> None:
+    for above in reversed([each for each in path.parents if not each.exists()]):
+        above.mkdir()
+        made.append(above)
+    with open(path, "x", encoding="utf-8") as opened:
+        made.append(path)
+        opened.write(file.text)
+    if file.program:
+        path.chmod(0o755)
+
+
+def _take_back(made: Sequence[Path]) -> None:
+    for path in reversed(made):
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink()
 
 
 def _nearest(path: Path) -> Path:

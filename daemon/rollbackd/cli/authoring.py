@@ -57,7 +57,7 @@ def import_() -> None:
 
 @import_.command(name="prometheus-rules")
 @click.argument("file", type=options.File(exists=False))
-@click.option("-o", "--output", type=options.File(exists=False), help="Where to; else standard output.")
+@click.option("-o", "--output", type=options.Out(), help="Where to; else standard output.")
 @click.option("--plan", type=Name(), help="The plan that the triggers name; else called as the file is.")
 @click.option(
     "--interval",
@@ -105,8 +105,11 @@ def _schema_for(output: Path | None) -> str:
 
 
 def _write(output: Path, text: str) -> None:
+    from rollbackd.outputs import whole
+
     try:
-        output.write_text(text, "utf-8")
+        with whole(output) as file:
+            file.write(text.encode())
     except OSError as error:
         raise Failed(f"{output}: {error.strerror}; name another --output", Exit.NO) from error
 

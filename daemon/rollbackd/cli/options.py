@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from functools import partial, wraps
@@ -67,6 +68,19 @@ class Server(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
 class File(click.Path):
     def __init__(self, *, exists: bool = True, folder: bool = False) -> None:
         super().__init__(exists=exists, dir_okay=folder, file_okay=not folder, path_type=Path)
+
+
+class Out(click.Path):
+    """A file to be written, in a folder that is there."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(f"there is no folder {str(path.parent)!r}", param, ctx)
+        return path
 
 
 form = partial(click.option, "--format", "form", default="text", show_default=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--config", type=options.File(), help="A rollbackd.yml: its `actions` and `max_action` hold.")
 @click.option("-k", "pattern", default="", help="Only tests with this in their name.")
-@click.option("--junit", type=options.File(exists=False), help="Write results there, as JUnit's XML.")
+@click.option("--junit", type=options.Out(), help="Write results there, as JUnit's XML.")
 @click.option(
     "--allow-skips", is_flag=True, help="Do not exit 4 where tests need a Prometheus and have none."
 )
@@ -192,9 +192,11 @@ def _told(result: Result) -> dict[str, object]:
 
 
 def _write(path: Path, ran: Sequence[Ran]) -> None:
+    from rollbackd.outputs import whole
     from rollbackd.tuning.junit import document
 
     try:
-        path.write_bytes(document(ran))
+        with whole(path) as file:
+            file.write(document(ran))
     except OSError as error:
         raise Failed(f"{path}: cannot be written ({error.strerror}); name another file", Exit.NO) from None

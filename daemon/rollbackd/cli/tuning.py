@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
@@ -62,19 +61,6 @@ class When(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4
         return Moment(round(found.timestamp() * 1000))
 
 
-class Out(click.Path):
-    """A file to be written, in a folder that is there."""
-
-    def __init__(self) -> None:
-        super().__init__(dir_okay=False, writable=True, path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if not path.parent.is_dir():
-            self.fail(f"there is no folder {str(path.parent)!r}", param, ctx)
-        return path
-
-
 class Given(NamedTuple):
     """What the command line says."""
 
@@ -114,7 +100,7 @@ class Given(NamedTuple):
 @click.option("--start", type=When(), help="-14d, RFC 3339, or Unix seconds. [14 days before the end]")
 @click.option("--end", type=When(), help="As --start, or now: by Prometheus' clock. [now]")
 @click.option("--data", type=options.File(), help="Of --save, or a query_range response, or OpenMetrics.")
-@click.option("--save", type=Out(), help="Keep the answers for --data; gzipped if it ends in .gz.")
+@click.option("--save", type=options.Out(), help="Keep the answers for --data; gzipped if it ends in .gz.")
 @click.option(
     "--sweep",
     metavar="K=V…",
@@ -123,7 +109,7 @@ class Given(NamedTuple):
 )
 @click.option("--incidents", type=options.File(), help="When something was wrong: start, end, note, as YAML.")
 @click.option("--incidents-from", metavar="EXPR", help="A series that is on during incidents: ALERTS{…}.")
-@click.option("--html", type=Out(), help="Write one self-contained page.")
+@click.option("--html", type=options.Out(), help="Write one self-contained page.")
 @options.form(type=click.Choice(["text", "json"]), help="json: everything, under stable names.")
 def backtest(words: Sequence[str], **said: Any) -> int:
     """When each trigger of FILE would have fired, over what Prometheus remembers."""
@@ -343,10 +329,12 @@ def _save(path: Path, material: Material) -> None:
 
 
 def _write_page(path: Path, found: Backtest) -> None:
+    from rollbackd.outputs import whole
     from rollbackd.tuning.page import page
 
     try:
-        path.write_text(page(found), encoding="utf-8")
+        with whole(path) as file:
+            file.write(page(found).encode())
     except OSError as error:
         raise Failed(f"{path}: {error.strerror}: the page is not written", Exit.NO) from None
 

@@ -11,7 +11,6 @@ A saved file is one JSON document, a line for each column, gzipped if its name e
 from __future__ import annotations
 
 import gzip
-import os
 import re
 import zlib
 from itertools import groupby, pairwise
@@ -27,6 +26,7 @@ from rollbackd.core.events import AlignmentLearned
 from rollbackd.core.history import Column, History, text
 from rollbackd.core.notation import span, visible
 from rollbackd.core.signals import Unreachable, Unusable
+from rollbackd.outputs import whole
 from rollbackd.world.client import Answer
 from rollbackd.world.prometheus.answer import matrix, misread, opened
 from rollbackd.world.prometheus.history import MOST_CELLS, Reading
@@ -99,13 +99,12 @@ class Saved(Struct, frozen=True):
 
 def write(path: Path, saved: Saved) -> None:
     """The whole file, or none. OSError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with gzip.open(beside, "xb", 6) if path.name.endswith(".gz") else beside.open("xb") as file:
+    with whole(path) as file:
+        if path.name.endswith(".gz"):
+            with gzip.open(file, "wb", 6) as packed:
+                _write(packed, saved)
+        else:
             _write(file, saved)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _write(file: IO[bytes] | gzip.GzipFile, saved: Saved) -> None:
