@@ -55,6 +55,7 @@ class Prometheus(Threaded):
         self.failure: tuple[int, bytes] | None = None
         self.asked: list[str] = []
         self.empty = False
+        self.starting = 0  # so many more queries are refused for now
 
     def respond(self, handler: BaseHTTPRequestHandler) -> None:
         size = int(handler.headers.get("Content-Length") or 0)
@@ -65,6 +66,9 @@ class Prometheus(Threaded):
         status, body = self.failure or (200, b"")
         if form["query"] == "time()":
             status, body = 200, self._data("scalar", [NOW, f"{NOW}.5"])
+        elif self.starting:
+            self.starting -= 1
+            status, body = 503, b"starting"
         elif not self.failure:
             body = self._data("matrix", [] if self.empty else self._series(form))
         handler.send_response(status)
@@ -284,6 +288,13 @@ def test_a_refusing_server(
     _, why = backtest(file, "--prometheus", server.url, "--start=-1h", code=4)
     assert says in why
     assert why.count("\n") == 1
+
+
+def test_who_does_not_answer_is_not_said_among_the_results(server: Prometheus, file: Path) -> None:
+    server.starting = 1
+    said, noise = backtest(file, "--prometheus", server.url, "--start=-1h", "--format=json")
+    assert json.loads(said)["triggers"][0]["trigger"] == "Bad"
+    assert "rollbackd: no answer: asked 1 of 5 times, because " in noise
 
 
 def test_nothing_at_all(server: Prometheus, file: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rollbackd.cli import options, where
-from rollbackd.cli.errors import Exit, complain
+from rollbackd.cli.errors import Exit, complain, logs_as_complaints
 from rollbackd.cli.output import annotation, named
 from rollbackd.cli.text import count, visible
 
@@ -80,7 +80,8 @@ def _asker(url: str | None, untold: list[str]) -> Ask:
         else:
             untold.append("there is no rollbackd.yml to say which Prometheus; name it with --prometheus URL")
             return []
-        looked = examine(bundle.triggers, settings)
+        with logs_as_complaints():
+            looked = examine(bundle.triggers, settings)
         untold.extend(looked.untold)
         return looked.problems
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import click
 
 from rollbackd.cli.text import visible
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict
 
 
 class Exit(IntEnum):
@@ -39,3 +45,24 @@ class Unreachable(Failed):
 def complain(message: str) -> None:
     """One line on standard error, whatever is in the message."""
     click.echo(f"rollbackd: {visible(' '.join(message.split()))}", err=True)
+
+
+@contextmanager
+def logs_as_complaints() -> Iterator[None]:
+    """What the daemon's adapters log is a complaint here: standard output is the result's alone."""
+    import structlog
+
+    before = structlog.get_config()
+    structlog.configure(processors=[_said])
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def _said(_logger: object, _level: str, line: EventDict) -> str:
+    from structlog import DropEvent
+
+    event = line.pop("event")
+    complain(f"{event}: " + ", ".join(f"{name} {value}" for name, value in line.items()))
+    raise DropEvent

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rollbackd.cli import options, output
-from rollbackd.cli.errors import Exit, Failed
+from rollbackd.cli.errors import Exit, Failed, logs_as_complaints
 from rollbackd.cli.output import annotation
 from rollbackd.cli.text import count, visible
 
@@ -85,7 +85,8 @@ def _run(suites: Sequence[Suite], pattern: str, instance: Instance) -> list[Ran]
         return pattern.lower() in case.name.lower()
 
     sound = [[case for case in suite.cases if wanted(case)] if suite.sound else [] for suite in suites]
-    results = iter(run([case for cases in sound for case in cases], instance))
+    with logs_as_complaints():
+        results = iter(run([case for cases in sound for case in cases], instance))
     ran = [
         Ran(suite.document.shown, errors(suite.problems()), [next(results) for _ in cases])
         for suite, cases in zip(suites, sound, strict=True)

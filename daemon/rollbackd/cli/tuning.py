@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from rollbackd.cli import options, where
-from rollbackd.cli.errors import Exit, Failed, complain
+from rollbackd.cli.errors import Exit, Failed, complain, logs_as_complaints
 from rollbackd.cli.text import count, moment, visible
 
 if TYPE_CHECKING:
@@ -266,7 +266,8 @@ def _gather(order: Order, tell: Callable[[int, int], None]) -> Material:
     from rollbackd.world.prometheus import NoHistory
 
     try:
-        return gather(order, tell)
+        with logs_as_complaints():
+            return gather(order, tell)
     except BadTimes as error:
         raise click.UsageError(str(error)) from None
     except (NoHistory, BadFile, NoData, Unavailable) as error:

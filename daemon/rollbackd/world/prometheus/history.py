@@ -15,8 +15,15 @@ from math import isnan
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+import structlog
 from msgspec import Struct
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from rollbackd.core.effects import WindowQuery
 from rollbackd.core.history import Column, History
@@ -30,6 +37,8 @@ from rollbackd.world.prometheus.endpoint import Endpoint, NoClock, Query, Silent
 from rollbackd.world.prometheus.sharing import Lanes
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 MOST_POINTS: Final = 11_000
 """Of one series in one answer; Prometheus refuses to give more."""
@@ -274,11 +283,17 @@ class Past:
 
     async def _patiently(self, once: Callable[[], Awaitable[T]]) -> T:
         patience = self._patience
+
+        def told(state: RetryCallState) -> None:
+            asked = f"{state.attempt_number} of {patience.attempts} times"
+            log.warning("no answer", asked=asked, because=state.outcome and str(state.outcome.exception()))
+
         return await AsyncRetrying(
             stop=stop_after_attempt(patience.attempts),
             wait=wait_random_exponential(2 * patience.first, patience.longest, min=patience.first),
             retry=retry_if_exception_type(_Again),
             sleep=patience.sleep,
+            before_sleep=told,
             reraise=True,
         )(once)
 
