@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from tests.tuning.plainly import INTERVAL, START, score, spelled, trigger
 
 from rollbackd.core.model import Condition, Limit
-from rollbackd.tuning import backtest, figures
+from rollbackd.tuning import backtest, figures, scoring
 from rollbackd.tuning.scoring import Incident
 
 
@@ -69,6 +69,44 @@ def test_the_first_sentence(tape: str, known: tuple[Incident, ...] | None, said:
     found = spelled(trigger(), canary=tape)
     scored = None if known is None else score(found, known)
     assert figures.verdict(backtest.Tested(found, score=scored)) == f"ApiErrorRatioHigh {said}"
+
+
+@pytest.mark.parametrize(
+    ("ms", "said"),
+    [(30 * 86_400_000 - 15_000, "30d"), (7_185_000, "1h59m"), (29 * 86_400_000 + 3_600_000, "29d1h")],
+)
+def test_a_window_less_than_a_month_is_a_month(ms: int, said: str) -> None:
+    assert figures.nearly(ms) == said
+
+
+@pytest.mark.parametrize(
+    ("tapes", "known", "why"),
+    [
+        ({"canary": ".........."}, incident(2, 8), "no window breached"),
+        ({"canary": "X.XX.X...."}, incident(3, 6), "3 windows breached, 3 in a row fire"),
+        (
+            {"canary": "XX.X", "us": ".X"},
+            incident(1, 3),
+            "2 windows of one subject breached, 3 in a row fire",
+        ),
+        ({"canary": "..__?._..."}, incident(3, 7), "blind for 80 % of it"),
+        ({"canary": "..--_-...."}, incident(2, 6), "too little traffic for 60 % of it"),
+        ({"canary": ".....XXX.."}, incident(2, 6), "fired 30s after its end"),
+        ({"canary": ".........."}, incident(20, 26), "nobody was seen"),
+    ],
+)
+def test_why_an_incident_was_missed(tapes: dict[str, str], known: Incident, why: str) -> None:
+    found = spelled(trigger(), **tapes)
+    assert figures.missed(backtest.Tested(found, score=score(found, [known])), known) == why
+
+
+def test_who_hid_the_fire_that_would_have_caught_it() -> None:
+    found, known = spelled(trigger(cooldown=3_600_000), canary="XXX" + "." * 99 + "XXX."), incident(101, 105)
+    assert len(found.hidden) == 1
+    scored = scoring.score(found, [known, incident(900, 901)], early=0)
+    tested = backtest.Tested(found, score=scored)
+    assert figures.missed(tested, known) == "hidden by the fire of 2026-11-01 00:00:45"
+    assert "1 incident before or after these windows: not counted." in figures.besides(tested)
 
 
 def test_nothing_seen_says_nothing() -> None:

@@ -79,7 +79,7 @@ def test_what_stands_in_each_table() -> None:
     assert rows(text, "NEAR MISSES")[1:] == [["2026-11-01 00:03:45", "2 of 3 windows", "{cohort=canary}"]]
     assert rows(text, "INCIDENTS")[1:] == [
         ["2026-11-01 00:00:15", "1m15s", "caught", "1m late", "db down"],
-        ["2026-11-01 00:05:00", "2m30s", "MISSED", "–", "cert expired"],
+        ["2026-11-01 00:05:00", "2m30s", "MISSED", "nobody was seen", "cert expired"],
         ["precision 100 %, recall 50 %, 0 false fires a week, median lead 1m late"],
     ]
     assert rows(text, "TIME IN EACH VERDICT")[1:] == [

@@ -62,7 +62,7 @@ def _trigger(tested: Tested) -> Iterator[RenderableType]:
     yield from _hidden(outcome)
     yield from _peaks(outcome)
     if tested.score is not None:
-        yield from _score(tested.score)
+        yield from _score(tested, tested.score)
     yield from _time(outcome)
     if tested.sweep is not None:
         yield from _sweep(tested.sweep)
@@ -105,12 +105,12 @@ def _peaks(outcome: Outcome) -> Iterator[RenderableType]:
     yield from _table("near misses", ["at (UTC)", "streak", "subject"], rows(), len(near))
 
 
-def _score(score: Score) -> Iterator[RenderableType]:
+def _score(tested: Tested, score: Score) -> Iterator[RenderableType]:
     def rows() -> Rows:
         for caught in score.caught[:MOST_ROWS]:
             yield _incident(caught.incident, "caught", figures.lead(caught.lead)), "green"
         for missed in score.missed[:MOST_ROWS]:
-            yield _incident(missed, "MISSED", "–"), "bold red"
+            yield _incident(missed, "MISSED", figures.missed(tested, missed)), "bold red"
 
     known = len(score.caught) + len(score.missed)
     shown = min(len(score.caught), MOST_ROWS) + min(len(score.missed), MOST_ROWS)

@@ -13,8 +13,9 @@ ratios numbers from 0 to 1, subjects objects of their labels; what is not known 
         near_misses[]: {at, subject, streak}
         subjects[]: {subject, windows, verdicts: {breach, ok, no_data, low_traffic, unknown}, blind_seconds,
                      blind_share, longest_streak, streak} windows in each verdict; streak: open at the end
-        score: {incidents, caught[]: {incident, at, lead_seconds}, missed[], false, precision, recall,
-                false_a_week, lead_seconds}               incident: {start, end, note}
+        score: {incidents, caught[]: {incident, at, lead_seconds}, missed[]: incident + {why}, outside[],
+                false, precision, recall, false_a_week, lead_seconds}
+                                                          incident: {start, end, note}; outside: not judged
         sweep: {axes[]: {key, values[]}, current, knee, cells[]: {setting, fires, hidden, longest_streak,
                 score: {caught, missed, false, precision, recall, false_a_week, lead_seconds}}}
                                                           current, knee: indices of cells
@@ -79,7 +80,7 @@ def _trigger(tested: Tested) -> Doc:
         "fires": [_fire(trigger, fire, fates.get(fire)) for fire in outcome.fires],
         **_others(outcome),
         "subjects": [_subject(subject, trigger) for subject in outcome.subjects],
-        "score": None if tested.score is None else _score(tested.score),
+        "score": None if tested.score is None else _score(tested, tested.score),
         "sweep": None if tested.sweep is None else _sweep(tested.sweep),
     }
 
@@ -158,7 +159,7 @@ def _incident(incident: Incident) -> Doc:
     return {"start": _moment(incident.start), "end": _moment(incident.end), "note": incident.note}
 
 
-def _score(score: Score) -> Doc:
+def _score(tested: Tested, score: Score) -> Doc:
     return {
         **_rates(score),
         "incidents": len(score.caught) + len(score.missed),
@@ -170,7 +171,10 @@ def _score(score: Score) -> Doc:
             }
             for caught in score.caught
         ],
-        "missed": [_incident(incident) for incident in score.missed],
+        "missed": [
+            {**_incident(incident), "why": figures.missed(tested, incident)} for incident in score.missed
+        ],
+        "outside": [_incident(incident) for incident in score.outside],
     }
 
 

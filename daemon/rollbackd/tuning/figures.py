@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
 from rollbackd.core.notation import span, visible
 from rollbackd.core.wording import moment, named, value
+from rollbackd.tuning.scoring import EARLY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rollbackd.core.model import Condition, Ms, Trigger, Verdict
-    from rollbackd.sim.replay.outcome import Fire, Hidden, Outcome, Peak, Subject
+    from rollbackd.sim.replay.outcome import Fire, Hidden, Outcome, Peak, Run, Subject
     from rollbackd.tuning.backtest import Tested
     from rollbackd.tuning.scoring import Incident, Score
 
@@ -55,6 +59,13 @@ def lasting(ms: Ms) -> str:
         elif shown:
             break  # of 3d0h4m nobody needs the minutes
     return ("-" if ms < 0 else "") + "".join(shown[:2])
+
+
+def nearly(ms: Ms) -> str:
+    """The same of a long time, to a thousandth: of 30 days the last window is often not whole yet."""
+    unit = next((unit for unit in (86_400_000, 3_600_000) if ms >= 10 * unit), 0)
+    rounded = round(ms / unit) * unit if unit else ms
+    return lasting(rounded if abs(rounded - ms) * 1_000 <= ms else ms)
 
 
 def when(ms: Ms) -> str:
@@ -184,6 +195,47 @@ def lead(ms: Ms | None) -> str:
     return f"{lasting(abs(ms))} {'early' if ms > 0 else 'late'}"
 
 
+def missed(tested: Tested, incident: Incident) -> str:
+    """Why, as far as it can be told: `3 windows breached, 8 in a row fire`."""
+    outcome, score = tested.outcome, tested.score
+    for masked in score.masked if score else ():
+        if masked.incident == incident:
+            return f"hidden by the fire of {when(masked.hidden.by)}"
+    late = [fire.end for fire in outcome.fires if incident.end < fire.end <= incident.end + EARLY]
+    if late:
+        return f"fired {lasting(late[0] - incident.end)} after its end"
+    trigger, seen = outcome.trigger, [_within(one, outcome, incident) for one in outcome.subjects]
+    all_of = sum(seen, Counter())
+    if not all_of:
+        return "nobody was seen"
+    worst = max(each["breach"] for each in seen)
+    if worst:
+        whose = "of one subject " if len(seen) > 1 else ""
+        return f"{count(worst, 'window')} {whose}breached, {trigger.windows:,} in a row fire"
+    dark, little = all_of["no_data"] + all_of["unknown"], all_of["low_traffic"]
+    for part, why in ((dark, "blind"), (little, "too little traffic")):
+        if 2 * part >= all_of.total():
+            return f"{why} for {share(part, all_of.total())} of it"
+    return "no window breached"
+
+
+def _within(subject: Subject, outcome: Outcome, incident: Incident) -> Counter[Verdict]:
+    """Its windows that end in the incident, by verdict."""
+    step = outcome.trigger.interval
+    found: Counter[Verdict] = Counter()
+    begin = max(bisect_right(subject.runs, incident.start, key=_first) - 1, 0)
+    for run in islice(subject.runs, begin, None):
+        if run.first > incident.end:
+            break
+        before = max(0, -(-(incident.start - run.first) // step))
+        found[run.verdict] += max(0, min(run.windows, (incident.end - run.first) // step + 1) - before)
+    return +found
+
+
+def _first(run: Run) -> Ms:
+    return run.first
+
+
 def ratio(number: float | None) -> str:
     return "–" if number is None else f"{100 * number:.3g} %"
 
@@ -208,7 +260,7 @@ def aligned(tested: Tested) -> list[str]:
 def verdict(tested: Tested) -> str:
     """What stands first: `X would have fired 3 times in 14d: 2 of 3 incidents caught, 1 false.`"""
     outcome = tested.outcome
-    trigger, time = visible(outcome.trigger.name, _LONGEST), lasting(covered(outcome))
+    trigger, time = visible(outcome.trigger.name, _LONGEST), nearly(covered(outcome))
     if not outcome.subjects:
         return f"{trigger} saw no subject in {time}: nothing was judged, so this says nothing of it."
     fires = len(outcome.fires)
@@ -248,4 +300,6 @@ def besides(tested: Tested) -> list[str]:
             + (where if len(outcome.subjects) > 1 else f": {lasting(dark * outcome.trigger.interval)}")
             + "."
         )
+    if outside := tested.score.outside if tested.score else ():
+        said.append(f"{count(len(outside), 'incident')} before or after these windows: not counted.")
     return said
