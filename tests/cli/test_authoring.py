@@ -138,7 +138,7 @@ def test_a_monitor_beside_a_first_set_keeps_its_schemas(tmp_path: Path) -> None:
     assert "notify: there is no receiver `slack`" in said
 
 
-@pytest.mark.parametrize("kind", ["trigger", "plan", "config", "test", "library"])
+@pytest.mark.parametrize("kind", ["trigger", "plan", "config", "test", "incidents", "library"])
 def test_schema(kind: str) -> None:
     result = rollbackd("schema", kind)
     assert result.exit_code == 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from rollbackd.config.models.base import Model
+from rollbackd.config.models.incidents import IncidentsFileModel
 from rollbackd.config.models.instance import InstanceModel
 from rollbackd.config.models.library import LibraryModel, UseModel
 from rollbackd.config.models.plans import PlanModel
@@ -24,5 +25,6 @@ KINDS = {
     "trigger": Kind(TriggerFileModel, "triggers/*.yml", {TriggerModel: UseModel}),
     "plan": Kind(PlanModel, "plans/NAME/plan.yml"),
     "test": Kind(TestFileModel, "triggers/*.test.yml"),
+    "incidents": Kind(IncidentsFileModel, "incidents.yml of a backtest"),
     "library": Kind(LibraryModel, "triggers/*.yml of the library"),
 }

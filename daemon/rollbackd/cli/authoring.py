@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rollbackd.authoring.rules import Rule
     from rollbackd.core.model import Ms
 
-SCHEMAS = ("trigger", "plan", "config", "test", "library")
+SCHEMAS = ("trigger", "plan", "config", "test", "incidents", "library")
 
 
 class Interval(options.Duration):

@@ -107,7 +107,11 @@ class Given(NamedTuple):
     multiple=True,
     help="Try each of K=A,B,C or K=FROM:TO:COUNT; several make a grid: windows=2,4,8 breach=0.005:0.05:10.",
 )
-@click.option("--incidents", type=options.File(), help="When something was wrong: start, end, note, as YAML.")
+@click.option(
+    "--incidents",
+    type=options.File(),
+    help="When something was wrong; `rollbackd schema incidents` says how it is written.",
+)
 @click.option("--incidents-from", metavar="EXPR", help="A series that is on during incidents: ALERTS{…}.")
 @click.option("--html", type=options.Out(), help="Write one self-contained page.")
 @options.form(type=click.Choice(["text", "json"]), help="json: everything, under stable names.")
