@@ -33,6 +33,10 @@ def samples(began: float) -> Iterator[str]:
         for index, moment in enumerate(moments):
             if index % every == 0:
                 yield f"{name}{{{labels}}} {index * step} {began + moment:.3f}"
+    yield "# TYPE restarted counter"
+    for index, moment in enumerate(moments):
+        if not -210 <= moment < -60:
+            yield f"restarted_total {index * 15} {began + moment:.3f}"
     yield "# TYPE crowd gauge"
     for subject in range(1001):
         for moment in (-30, -15, 0, *range(15, MINUTES * 60, 15)):
@@ -84,6 +88,17 @@ CASES: list[tuple[str, list[str]]] = [
             "expr: `rare_total` is scraped about every 1m, the interval is 15s",
             "expr: 1m hold no two samples of `rare_total`, about 1m apart",
         ],
+    ),
+    ('expr: "sum(rate(restarted_total[1m]))"\nbreach: "> 1000"', []),
+    (
+        'all:\n- {expr: "sum(rate(requests_total[1m]))", breach: "> 1"}\n'
+        '- {expr: "sum(rate(requests_total[1m]))", breach: "> 1e9"}',
+        [],
+    ),
+    (
+        'any:\n- {expr: "sum(rate(requests_total[1m]))", breach: "> 1"}\n'
+        '- {expr: "sum(rate(requests_total[1m]))", breach: "> 1e9"}',
+        ["trigger: breach now: "],
     ),
     (
         'expr: "max(job:rare:rate5m)"\nbreach: "> 1000"',

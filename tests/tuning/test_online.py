@@ -17,6 +17,10 @@ from rollbackd.tuning.online import Looked, Watched, look
 
 NOW = 1_800_000_007_000
 EXPR = "sum(up)"
+SAMPLES = (
+    "min(max (max_over_time(count_over_time(up[300000ms])[900000ms:300000ms]) and up offset 300000ms)) "
+    "or vector(0)"
+)
 
 
 def watched(folder: Path, number: int = 1) -> Watched:
@@ -39,7 +43,10 @@ def prometheus() -> FakePrometheus:
     made.set("time()", str(NOW / 1000))
     made.set(EXPR, "0")
     made.set("max(timestamp(up))", lambda at: str(at / 1000 - 1))
-    made.set("min(max (count_over_time(up[300000ms]) and up offset 300000ms)) or vector(0)", "20")
+    made.set(
+        SAMPLES,
+        "20",
+    )
     return made
 
 
@@ -76,8 +83,7 @@ async def test_a_sample_before_the_window_is_no_data(prometheus: FakePrometheus,
 async def test_how_often_it_is_scraped(
     samples: int, expected: int, prometheus: FakePrometheus, tmp_path: Path
 ) -> None:
-    query = "min(max (count_over_time(up[300000ms]) and up offset 300000ms)) or vector(0)"
-    prometheus.set(query, str(samples))
+    prometheus.set(SAMPLES, str(samples))
     looked = await look(watched(tmp_path), prometheus, ticking(0))
     assert len([each for each in told(looked) if "online-scrape-interval" in each]) == expected
 

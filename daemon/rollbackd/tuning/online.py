@@ -138,6 +138,7 @@ def _of_window(asked: Asked) -> Iterator[Problem]:
     judged = judge(asked.condition, answered.answers, 0, answered.ends[0] - interval)
     if isinstance(judged, Unreachable):  # seen before
         return
+    judged.complete((), (), aligned=False)
     if asked.taken * 1000 > interval / 2:
         what = f"a window took {asked.taken:.1f} s to be answered, and the interval is {span(interval)}"
         yield asked.problem("online-slow", what)
@@ -206,12 +207,13 @@ def _ranges(text: str, name: str) -> Iterator[Ms]:
 
 async def _spacing(selector: str, trigger: Trigger, prometheus: Asks, looked: Looked) -> Ms | None:
     """How far samples lie apart, of the subject whose lie farthest, where that is more than the interval.
-    None also where no series is old enough to tell."""
+    None also where no series is old enough to tell. The best of four stretches counts: a gap is no rhythm."""
     interval = trigger.interval
     windows = 20 if interval <= 300_000 else 10
     length = f"{windows * interval}ms"
     by = f" by ({', '.join(trigger.per)})" if trigger.per else ""
-    old = f"count_over_time({selector}[{length}]) and {selector} offset {length}"
+    best = f"max_over_time(count_over_time({selector}[{length}])[{3 * windows * interval}ms:{length}])"
+    old = f"{best} and {selector} offset {length}"
     query = f"min(max{by} ({old})) or vector(0)"
     if query not in looked.spacing:
         looked.spacing[query] = None
