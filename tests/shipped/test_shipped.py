@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from tests.cli.fake import rollbackd
 
 from rollbackd.authoring.first import first_set
 from rollbackd.authoring.folders import place
@@ -100,9 +101,12 @@ def blocks(path: Path) -> dict[str, str]:
 
 def test_the_readmes_triggers_can_be_used_in_the_first_set(tmp_path: Path) -> None:
     files = blocks(ROOT / "README.md")
-    assert list(files) == ["triggers/app.yml"]
+    assert list(files) == ["triggers/app.yml", "triggers/app.test.yml"]
     place(tmp_path, first_set(date(2026, 11, 21)))
-    (tmp_path / "triggers/app.yml").write_text(files["triggers/app.yml"])
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert examine([tmp_path], date(2026, 11, 21)).problems == []
+    assert rollbackd("test", str(tmp_path)).exit_code == 0
     loaded = load(tmp_path / "rollbackd.yml")
     assert loaded.warnings == ()
     assert loaded.core.max_action == "shadow"
