@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import yaml
 
+from rollbackd.config.comments import signs
+
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SIGN = re.compile(r"(?:^|(?<=\s))#", re.MULTILINE)
 _EDITORS = "yaml-language-server:"
 
 
@@ -19,13 +23,10 @@ class _Comment(NamedTuple):
 
 
 class _Value(NamedTuple):
-    """From where to where a plain value stands; `block`: it is one of several lines behind a sign."""
+    """On which lines a value stands."""
 
     line: int
-    column: int
     last: int
-    end: int
-    block: bool
 
 
 def beside(text: str, starts: Sequence[int]) -> tuple[list[list[str]], list[str]]:
@@ -38,7 +39,7 @@ def beside(text: str, starts: Sequence[int]) -> tuple[list[list[str]], list[str]
     firsts = [line - 1 for line in starts]
     owned: list[list[str]] = [[] for _ in firsts]
     rest: list[str] = []
-    for comment in _comments(text, values):
+    for comment in _comments(text):
         if comment.text.strip().startswith(_EDITORS):
             continue
         at = bisect_right(firsts, comment.line) - 1
@@ -61,7 +62,7 @@ def _values(text: str) -> list[_Value]:
         if isinstance(event, yaml.ScalarEvent):
             start, end = _mark(event.start_mark), _mark(event.end_mark)
             last = end.line - (1 if end.column == 0 and end.line > start.line else 0)
-            found.append(_Value(start.line, start.column, last, end.column, event.style in ("|", ">")))
+            found.append(_Value(start.line, last))
     return sorted(found)
 
 
@@ -69,33 +70,13 @@ def _mark(mark: Any) -> Any:
     return mark  # the stubs allow None, which no event of a parser has
 
 
-def _comments(text: str, values: list[_Value]) -> list[_Comment]:
-    by_line: dict[int, list[_Value]] = {}
-    for value in values:
-        for line in range(value.line, value.last + 1):
-            by_line.setdefault(line, []).append(value)
-    found = []
-    for number, row in enumerate(text.split("\n")):
-        at = _sign(number, row, by_line.get(number, []))
-        if at is not None:
-            said = row[at + 1 :].removeprefix(" ").rstrip()
-            found.append(_Comment(number, said, not row[:at].strip()))
+def _comments(text: str) -> list[_Comment]:
+    rows = text.split("\n")
+    found: list[_Comment] = []
+    for line, column, _ in signs(text, _SIGN):
+        if found and found[-1].line == line:
+            continue  # inside a comment it is a character like others
+        row = rows[line]
+        said = row[column + 1 :].removeprefix(" ").rstrip()
+        found.append(_Comment(line, said, not row[:column].strip()))
     return found
-
-
-def _sign(number: int, line: str, values: list[_Value]) -> int | None:
-    """The column of the `#` that begins a comment."""
-    at = line.find("#")
-    while at >= 0:
-        free = at == 0 or line[at - 1].isspace()
-        if free and not any(_holds(value, number, at) for value in values):
-            return at
-        at = line.find("#", at + 1)
-    return None
-
-
-def _holds(value: _Value, line: int, column: int) -> bool:
-    if value.block:
-        return line > value.line  # behind its sign a comment may stand
-    after = line > value.line or column >= value.column
-    return after and (line < value.last or column < value.end)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import yaml
@@ -28,27 +29,40 @@ class Comment(NamedTuple):
 
 def comments(text: str) -> list[Comment]:
     """In their order. `text` is YAML that can be read."""
-    signs = list(_SIGN.finditer(text))
-    if not signs:
-        return []
+    lines, found = text.split("\n"), []
+    for line, column, end in signs(text, _SIGN):
+        target = line + 1 if lines[line][:column].strip() else 0
+        found.append(Comment(line + 1, column + 1, lines[line][end:].strip(), target))
+    return _with_targets(found, lines)
+
+
+def signs(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, int, int]]:
+    """Where the pattern, which begins with a `#`, stands in comments: the line, from and to which column, all
+    counted from 0."""
+    found = list(pattern.finditer(text))
+    if not found:
+        return
     begins, ends = _scalars(text)
-    lines = text.split("\n")
-    found = []
-    for sign in signs:
+    line = start = 0
+    for sign in found:
         at = sign.start()
+        line += text.count("\n", start, at)
+        start = max(start, text.rfind("\n", start, at) + 1)
         index = bisect_right(begins, at) - 1
-        if index >= 0 and at < ends[index]:
-            continue
-        line = text.count("\n", 0, at)
-        column = at - (text.rfind("\n", 0, at) + 1)
-        target = line + 1 if lines[line][:column].strip() else _next(lines, line + 1)
-        found.append(Comment(line + 1, column + 1, lines[line][sign.end() - at + column :].strip(), target))
-    return found
+        if index < 0 or at >= ends[index]:
+            yield line, at - start, sign.end() - start
 
 
-def _next(lines: list[str], line: int) -> int:
-    """The number of the first line with content, from this index on; 0 if there is none."""
-    return next((at + 1 for at in range(line, len(lines)) if not _BESIDE_THE_POINT.match(lines[at])), 0)
+def _with_targets(found: list[Comment], lines: list[str]) -> list[Comment]:
+    """Those that stand alone speak of the first line with content below them; 0 if there is none."""
+    below, at, made = 0, len(lines), []
+    for comment in reversed(found):
+        while at > comment.line:
+            at -= 1
+            if not _BESIDE_THE_POINT.match(lines[at]):
+                below = at + 1
+        made.append(comment if comment.target else comment._replace(target=below))
+    return made[::-1]
 
 
 def _scalars(text: str) -> tuple[list[int], list[int]]:
