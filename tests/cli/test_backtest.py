@@ -257,6 +257,8 @@ def test_what_is_not_known_of_the_alignment_is_said(server: Prometheus, tmp_path
         (["--prometheus=localhost:9090"], "begin it with http:// or https://"),
         (["--prometheus=http://ann:secret@localhost:9090"], "holds a user or a password"),
         (["more.yml"], "name one FILE of triggers, not 2"),
+        (["--incidents-from=ALERTS{"], "--incidents-from: "),
+        (["--incidents-from="], "--incidents-from: "),
         (["--incidents-from=x", "--incidents=FILE"], "name --incidents or --incidents-from, not both"),
     ],
 )
@@ -318,7 +320,8 @@ def test_errors_of_the_file_are_shown_as_check_shows_them(server: Prometheus, tm
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"", "not OpenMetrics text"),
+        (b"", "it is empty; give saved answers, a range response, or OpenMetrics text"),
+        (b"not it", "not OpenMetrics text"),
         (b"\0\1\2", "binary; give saved answers, a range response, or OpenMetrics text"),
         (b"bad 1 100\n", "not OpenMetrics text"),
         (b"# EOF\n", "it holds no sample"),

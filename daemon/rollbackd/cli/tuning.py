@@ -238,10 +238,23 @@ def _order(read: Candidates, given: Given, file: Path) -> Order:
         triggers=named,
         times=Times(given.start, given.end),
         alignments=_alignments(read, named),
-        signs=given.incidents_from,
+        signs=_signs(given.incidents_from),
         prometheus=settings,
         file=given.data,
     )
+
+
+def _signs(expr: str | None) -> str | None:
+    from rollbackd.config.promql import analyse
+
+    try:
+        if expr is not None:
+            analyse(expr)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{error}; write it like ALERTS{{…}}", param_hint="--incidents-from"
+        ) from None
+    return expr
 
 
 def _alignments(read: Candidates, triggers: Sequence[Trigger]) -> tuple[AlignmentLearned, ...]:

@@ -262,9 +262,11 @@ def _from_file(order: Order, path: Path) -> Material:
 
 def is_json(path: Path) -> bool:
     """Whether it holds JSON, gzipped or not; else it may be OpenMetrics text. Raises BadFile."""
-    start = answers.start(path).lstrip()
+    start, give = answers.start(path).lstrip(), "give saved answers, a range response, or OpenMetrics text"
+    if not start:
+        raise BadFile(f"{path}: it is empty; {give}")
     if b"\0" in start:
-        raise BadFile(f"{path}: binary; give saved answers, a range response, or OpenMetrics text")
+        raise BadFile(f"{path}: binary; {give}")
     return start.startswith((b"{", b"["))
 
 
