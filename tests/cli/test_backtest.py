@@ -234,9 +234,10 @@ def test_what_is_not_known_of_the_alignment_is_said(server: Prometheus, tmp_path
     }
     config.write_text(yaml.safe_dump(settings))
     (tmp_path / "plan.yml").write_text(PLAN)
-    _, noise = backtest(auto, "--config", config, "--start=-1h")
+    said, noise = backtest(auto, "--config", config, "--start=-1h")
     assert f"there is no {tmp_path / 'state' / 'journal.db'}: where windows ended is not known" in noise
-    assert "Nothing was learned of where the windows of group api end" in noise
+    assert "Nothing was learned of where the windows of group api end" in said
+    assert noise.count("\n") == 1
 
 
 # What is wrong

@@ -112,6 +112,8 @@ def test_who_hid_the_fire_that_would_have_caught_it() -> None:
 def test_nothing_seen_says_nothing() -> None:
     found = replace(spelled(trigger(), canary="...."), subjects=())
     assert "saw no subject in 1m: nothing was judged" in figures.verdict(backtest.Tested(found))
+    dark = spelled(trigger(), canary="__?_", us="____")
+    assert "was blind for all of 1m: nothing was judged" in figures.verdict(backtest.Tested(dark))
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def backtest(words: Sequence[str], **said: Any) -> int:
             known = _incidents_from(material.signs)
         work = Work(material, read.max_action, axes, known)
         tested = tuple(_test(work, number, tell) for number in range(len(material.gathered)))
-    for remark in material.remarks:
+    for remark in material.remarks if given.form == "json" else ():  # the text has them
         complain(remark)
     found = Backtest(
         file=str(file),

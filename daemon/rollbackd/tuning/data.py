@@ -212,7 +212,10 @@ def _material(
             f"{source} has nothing for {names} between {moment(begin)} and {moment(end)}; "
             "look whether the expressions name series that were there, and how long Prometheus keeps them"
         )
-    said = [*remarks, *(f"Nothing is known of {name}: its expressions have no series." for name in empty)]
+    said = list(remarks)
+    if empty:
+        whose = "its" if len(empty) == 1 else "their"
+        said.append(f"Nothing is known of {', '.join(empty)}: {whose} expressions have no series.")
     said += [remark for one in gathered for remark in _unusable(one)]
     said += _unlearned(gathered, alignments)
     if signs is not None and not signs.columns[0]:

@@ -263,6 +263,8 @@ def verdict(tested: Tested) -> str:
     trigger, time = visible(outcome.trigger.name, _LONGEST), nearly(covered(outcome))
     if not outcome.subjects:
         return f"{trigger} saw no subject in {time}: nothing was judged, so this says nothing of it."
+    if all(blind(one) == judged(one) for one in outcome.subjects):
+        return f"{trigger} was blind for all of {time}: nothing was judged, so this says nothing of it."
     fires = len(outcome.fires)
     said = f"{trigger} would {'have fired ' + times(fires) if fires else 'not have fired'} in {time}"
     score = tested.score
