@@ -375,7 +375,7 @@ def test_ctrl_c_ends_it_cleanly(server: Prometheus, file: Path) -> None:
     finally:
         process.kill()
     assert (process.returncode, said) == (130, "")
-    assert all(line.startswith("rollbackd: no answer: asked ") for line in noise.splitlines())
+    assert all(line.startswith("rollbackd: ") for line in noise.splitlines()), noise  # what was retried
 
 
 def test_sigterm_leaves_nothing_behind(file: Path, tmp_path: Path) -> None:
