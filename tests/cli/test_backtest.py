@@ -375,7 +375,8 @@ def test_ctrl_c_ends_it_cleanly(server: Prometheus, file: Path) -> None:
     finally:
         process.kill()
     assert (process.returncode, said) == (130, "")
-    assert all(line.startswith("rollbackd: ") for line in noise.splitlines()), noise  # what was retried
+    told = noise.split()  # what was retried, if anything
+    assert told[:3] in ([], ["rollbackd:", "no", "answer:"])
 
 
 def test_sigterm_leaves_nothing_behind(file: Path, tmp_path: Path) -> None:
