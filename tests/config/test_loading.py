@@ -133,6 +133,7 @@ def test_a_plan(good: Path) -> None:
     assert (drain.attempts, drain.backoff, drain.repeatable, drain.expect) == (3, 2_000, True, "drained")
     assert drain.probe == Command(("./scripts/check.sh", "drained"))
     assert (restore.irreversible, restore.interrupt, restore.interruptible()) == (True, "never", False)
+    assert remove.run is not None
     assert (remove.run.shell, remove.run.argv) == (True, ("echo removing $ROLLBACK_NEXT_VERSION",))
     assert [phase.after_verified for phase in plan.phases] == [False, False, True]
     assert plan.verification[1].http is not None

@@ -13,7 +13,9 @@ from rollbackd.config.problem import one_line
 from rollbackd.core.model import (
     Check,
     Command,
+    Gate,
     HttpGet,
+    Manual,
     Phase,
     Plan,
     Query,
@@ -158,7 +160,7 @@ def check_against(document: Document, model: PlanModel, trigger: Trigger, where:
 def _estimate(phase: PhaseModel) -> Ms:
     if phase.estimate is not None:
         return phase.estimate
-    return sum(step.timeout for step in phase.steps)
+    return sum(step.timeout or 0 for step in phase.steps)
 
 
 def resolve_plan(read: ReadPlan) -> Plan:
@@ -215,9 +217,14 @@ def _phase(model: PhaseModel) -> Phase:
 
 def _step(model: StepModel) -> Step:
     verify = model.verify
+    run = None
+    if model.run is not None and model.timeout is not None:
+        run = Command(model.run, shell=model.shell, timeout=model.timeout, env=dict(model.env))
     return Step(
         name=model.step,
-        run=Command(model.run, shell=model.shell, timeout=model.timeout, env=dict(model.env)),
+        run=run,
+        gate=Gate(model.from_ or "") if model.gate is not None else None,
+        manual=Manual(model.manual, model.owner or "") if model.manual is not None else None,
         interrupt="never" if model.irreversible else model.interrupt,
         irreversible=model.irreversible,
         attempts=model.retry.attempts if model.retry is not None else 1,

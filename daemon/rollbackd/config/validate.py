@@ -60,12 +60,19 @@ _MEANT = {
 _BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 
+MISSING = "is missing"
+
+
 def validate(model: type[M], document: Document, data: Any, loc: Loc = ()) -> M | None:
     """The data as the model; None if anything is wrong with it, and then the document's problems say what."""
     before = len(document.problems)
     for visited in walk(model, data, loc):
+        known = fields(visited.model)
+        meant = {_meant(str(key), visited.model) for key in visited.mapping if key not in known}
         for rule in visited.model.rules:
             for complaint in rule(visited.mapping):
+                if complaint.what == MISSING and complaint.loc[0] in meant:
+                    continue  # the key that was written instead is told of
                 document.problem(
                     (*visited.loc, *complaint.loc), complaint.what, complaint.remedy, at_key=True
                 )

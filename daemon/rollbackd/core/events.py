@@ -19,12 +19,12 @@ from rollbackd.core.state import (
     Lowering,
     LoweringReason,
     MatterKind,
+    ParkReason,
     Seen,
     Stage,
     WaitKind,
 )
 
-ParkReason = Literal["in_doubt", "overrun", "reversibility_unknown"]
 StepResult = Literal["done", "failed", "skipped"]
 BadEnd = Literal["failed", "aborted", "unverified"]
 AlignmentReason = Literal["learned", "drifted", "lost"]
@@ -401,6 +401,16 @@ class StepConfirmed(LifeEvent, frozen=True, kw_only=True):
     comment: str = ""
 
 
+class GateApproved(LifeEvent, frozen=True, kw_only=True):
+    """A person let the plan go on past this step. `overrun_at` is the new one (X9)."""
+
+    step: str
+    by: str
+    channel: str
+    overrun_at: Ms | None = None
+    comment: str = ""
+
+
 class LifeHeld(LifeEvent, frozen=True, kw_only=True):
     by: str
     channel: str
@@ -577,6 +587,7 @@ EVENTS: tuple[type[Event], ...] = (
     LifeParked,
     LifeResumed,
     StepConfirmed,
+    GateApproved,
     LifeHeld,
     AbortAsked,
     VerificationBegan,

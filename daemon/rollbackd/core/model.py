@@ -214,11 +214,24 @@ class StepVerify(Struct, frozen=True):
     within: Ms
 
 
+class Gate(Struct, frozen=True):
+    """A person approves before the plan goes on. `role`: who is asked, for people."""
+
+    role: str = ""
+
+
+class Manual(Struct, frozen=True):
+    """What a person does and then confirms."""
+
+    instruction: str
+    owner: str
+
+
 class Step(Struct, frozen=True):
-    """One step of a phase (rules X2–X6, X8, X9)."""
+    """One step of a phase (rules X2–X6, X8, X9). Exactly one of run, gate, manual is set."""
 
     name: str
-    run: Command
+    run: Command | None = None
     interrupt: Literal["always", "never"] = "always"
     irreversible: bool = False
     attempts: int = 1
@@ -227,6 +240,13 @@ class Step(Struct, frozen=True):
     probe: Command | None = None
     expect: str | None = None
     verify: StepVerify | None = None
+    gate: Gate | None = None
+    manual: Manual | None = None
+
+    @property
+    def timeout(self) -> Ms:
+        """0: it waits for a person, for as long as that takes."""
+        return self.run.timeout if self.run is not None else 0
 
     def interruptible(self) -> bool:
         return self.interrupt == "always" and not self.irreversible

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollbackd.core import arming, decision, ladder, overrides, rollout
+from rollbackd.core import arming, decision, ladder, overrides, rollout, wording
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.ladder import resolve_matter
@@ -73,6 +73,8 @@ def _ack(turn: Turn, verb: s.Ack) -> str:
 
 def _approve(turn: Turn, verb: s.Approve) -> str:
     life = find_life(turn, verb.target)
+    if life.parked is not None and life.parked.reason == "gate" and life.current is not None:
+        return _open_gate(turn, life, life.current.step, verb)
     if life.approval is not None and life.ended is None and life.state != "waiting_approval":
         return f"{life.id} was approved by {life.approval.by} at {moment(life.approval.at)}"
     _check_revision(life, verb.revision)
@@ -98,6 +100,42 @@ def _approve(turn: Turn, verb: s.Approve) -> str:
     if life.held is not None:
         return f"{life.id} approved, but {life.held.by} holds it: `rollbackd resume {life.id}`"
     return f"{life.id} approved"
+
+
+def _open_gate(turn: Turn, life: Life, step: str, verb: s.Approve) -> str:
+    """Past the point of no return it takes a second person: whoever asked for the rollback cannot."""
+    _check_revision(life, verb.revision)
+    asked = {life.by, life.approval.by if life.approval is not None else life.by}
+    if turn.actor in asked and (point := _past_return(life)) is not None:
+        raise Refused(
+            f"{turn.actor} asked for {life.id}, which is past the point of no return ({point}): "
+            "somebody else approves",
+            conflict=True,
+        )
+    turn.emit(
+        e.GateApproved(
+            at=turn.now,
+            life=life.id,
+            step=step,
+            by=turn.actor,
+            channel=turn.channel,
+            overrun_at=_overrun_at(turn, life),
+            comment=verb.comment,
+        )
+    )
+    resolve_matter(turn, f"life/{life.id}", f"approved by {turn.actor}")
+    current = turn.state.lives[life.id].current
+    if current is not None:
+        settle(turn, turn.state.lives[life.id], current, "done", by=turn.actor, detail=verb.comment)
+    return f"step {step} of {life.id} approved"
+
+
+def _past_return(life: Life) -> str | None:
+    """What of this life can no longer be taken back, or is guarded because it could not be."""
+    guard, current = life.plan.reversible_while, life.current
+    if guard is not None and current is not None and current.phase in guard.guards:
+        return f"phase {current.phase}"
+    return _irreversible_step(life)
 
 
 def _newest(turn: Turn, life: Life, trigger: str, subject: str) -> str | None:
@@ -199,6 +237,8 @@ def _resume(turn: Turn, verb: s.Resume) -> str:
             f"step {step} is in doubt: `rollbackd confirm {life.id} {step} done|retry|skip -c …`",
             conflict=True,
         )
+    if life.parked is not None and life.parked.reason in ("gate", "manual") and life.held is None:
+        raise Refused(f"{life.parked.detail}; {wording.todo(life, life.parked.reason)}", conflict=True)
     if life.ended is not None:
         raise Refused(f"{life.id} has ended: {life.state}", conflict=True)
     if life.held is None and life.parked is None:
@@ -279,10 +319,12 @@ def _confirm(turn: Turn, verb: s.Confirm) -> str:
     life = find_life(turn, verb.target)
     _check_revision(life, verb.revision)
     current = life.current
-    if current is None or life.parked is None or life.parked.reason != "in_doubt":
+    if current is None or life.parked is None or life.parked.reason not in ("in_doubt", "manual"):
         raise Refused(f"{life.id} is {life.shown()}: no step waits to be confirmed", conflict=True)
     if current.step != verb.step:
-        raise Refused(f"the step in doubt is {current.step}, not {verb.step}", conflict=True)
+        raise Refused(f"the step that waits is {current.step}, not {verb.step}", conflict=True)
+    if life.parked.reason == "manual" and verb.answer == "retry":
+        raise Refused(f"step {verb.step} is done by hand: confirm done or skip", conflict=True)
     turn.emit(
         e.StepConfirmed(
             at=turn.now,

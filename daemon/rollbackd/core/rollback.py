@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rollbackd.core.model import Ms, Phase, Step
     from rollbackd.core.signals import CheckAnswered, StepBegan, StepExited
-    from rollbackd.core.state import Current, Life
+    from rollbackd.core.state import Current, Life, ParkReason, Stage
     from rollbackd.core.turn import Turn
 
 MOST_DOUBTS = 3
@@ -65,9 +65,13 @@ def _next_step(turn: Turn, life: Life) -> None:
             life=life.id,
             phase=phase.name,
             step=step.name,
-            stage="guarding" if guarded else "ready",
+            stage="guarding" if guarded else _first_stage(step),
         )
     )
+
+
+def _first_stage(step: Step) -> Stage:
+    return "ready" if step.run is not None else "asking"
 
 
 def _following(life: Life) -> tuple[Phase, Step] | None:
@@ -94,7 +98,7 @@ def _overrun(turn: Turn, life: Life) -> bool:
     return True
 
 
-def _park(turn: Turn, life: Life, reason: e.ParkReason, detail: str) -> None:
+def _park(turn: Turn, life: Life, reason: ParkReason, detail: str) -> None:
     turn.emit(e.LifeParked(at=turn.now, life=life.id, reason=reason, detail=detail))
     open_life_matter(turn, turn.state.lives[life.id], reason, detail)
 
@@ -106,6 +110,8 @@ def _go_on(turn: Turn, life: Life, current: Current) -> None:
     match current.stage:
         case "guarding":
             _guard(turn, life, current)
+        case "asking":
+            _ask_a_person(turn, life, current)
         case "ready" | "backing_off":
             if life.abort is not None:
                 _end(turn, life, "aborted", f"aborted by {life.aborted_by}, before step {current.step}")
@@ -132,7 +138,8 @@ def _guard(turn: Turn, life: Life, current: Current) -> None:
     if answered is None:
         return
     if answered.status == 0:
-        turn.emit(e.StepStaged(at=turn.now, life=life.id, step=current.step, stage="ready"))
+        stage = _first_stage(at_hand(life, current)[1])
+        turn.emit(e.StepStaged(at=turn.now, life=life.id, step=current.step, stage=stage))
     elif answered.status == 20:
         guard = life.plan.reversible_while
         instead = guard.alternative_plan if guard is not None else None
@@ -145,6 +152,20 @@ def _guard(turn: Turn, life: Life, current: Current) -> None:
         )
     else:
         _park(turn, life, "reversibility_unknown", f"cannot tell before {current.phase}: {answered.detail}")
+
+
+def _ask_a_person(turn: Turn, life: Life, current: Current) -> None:
+    """A gate, or what is done by hand: the life waits, on the ladder, for as long as it takes."""
+    _, step = at_hand(life, current)
+    if life.abort is not None:
+        _end(turn, life, "aborted", f"aborted by {life.aborted_by}, before step {step.name}")
+    elif life.held is not None:
+        return
+    elif step.manual is not None:
+        _park(turn, life, "manual", f"step {step.name}, {step.manual.owner}: {step.manual.instruction}")
+    else:
+        role = step.gate.role if step.gate is not None else ""
+        _park(turn, life, "gate", f"step {step.name} waits for approval" + (f" by {role}" if role else ""))
 
 
 def _order(turn: Turn, life: Life, current: Current, *, attempt: int, doubts: int = 0) -> None:
@@ -166,7 +187,7 @@ def _order(turn: Turn, life: Life, current: Current, *, attempt: int, doubts: in
 def _watch_overdue(turn: Turn, life: Life, current: Current) -> None:
     """A step that may not be interrupted is only ever told of (X9)."""
     _, step = at_hand(life, current)
-    if step.interruptible() or current.overdue or turn.now < current.since + step.run.timeout:
+    if step.interruptible() or current.overdue or turn.now < current.since + step.timeout:
         return
     turn.emit(e.StepOverdue(at=turn.now, life=life.id, step=current.step, execution=current.execution))
     open_life_matter(turn, turn.state.lives[life.id], "step_overdue")
@@ -210,7 +231,7 @@ def _doubt(turn: Turn, life: Life, current: Current) -> None:
     elif current.outcome == "timed_out" and step.repeatable:
         _attempt_failed(turn, life, current, step, "timed out")
     else:
-        timed = f"timed out after {span(step.run.timeout)}"
+        timed = f"timed out after {span(step.timeout)}"
         why = timed if current.outcome == "timed_out" else current.detail or "no outcome was found"
         said = f"; its last line: {visible(current.said)}" if current.said else ""
         _park(
@@ -413,7 +434,7 @@ def alarms(life: Life) -> Iterator[Ms]:
     if current is not None and current.until is not None:
         yield current.until
     if current is not None and current.stage == "running":
-        yield current.since + at_hand(life, current)[1].run.timeout
+        yield current.since + at_hand(life, current)[1].timeout
     if life.verification is not None:
         yield life.verification.deadline
     if life.expires is not None:

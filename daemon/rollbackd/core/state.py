@@ -116,13 +116,18 @@ class Held(Struct, frozen=True):
     at: Ms
 
 
+ParkReason = Literal["in_doubt", "overrun", "reversibility_unknown", "gate", "manual"]
+
+
 class Parked(Struct, frozen=True):
-    reason: Literal["in_doubt", "overrun", "reversibility_unknown"]
+    reason: ParkReason
     detail: str
     at: Ms
 
 
-Stage = Literal["guarding", "ready", "running", "ended", "probing", "verifying", "backing_off", "doubtful"]
+Stage = Literal[
+    "guarding", "asking", "ready", "running", "ended", "probing", "verifying", "backing_off", "doubtful"
+]
 Outcome = Literal["exited", "timed_out", "stopped", "refused", "unstarted", "in_doubt"]
 
 

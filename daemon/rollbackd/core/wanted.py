@@ -68,7 +68,7 @@ def _of_step(life: Life, current: Current, instance: str) -> Iterator[Effect]:
             if guard is not None:
                 check = Check("reversible_while", run=guard.run)
                 yield _check(life, f"guard/{phase.name}", check, instance)
-        case "running":
+        case "running" if step.run is not None:
             yield RunStep(
                 life=life.id,
                 execution=current.execution,

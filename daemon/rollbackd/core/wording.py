@@ -102,6 +102,11 @@ def todo(life: Life, cause: str) -> str:
                 f"Find out whether step {step} took effect, then `rollbackd confirm {name} {step} "
                 "done|retry|skip -c …`: it did; run it again; go on without it."
             )
+        case "gate":
+            return f"Look, then `rollbackd approve {name}` goes on, `rollbackd abort {name}` ends it."
+        case "manual":
+            step = life.current.step if life.current else ""
+            return f"Do it, then `rollbackd confirm {name} {step} done -c …` (or skip: go on without it)."
         case "overrun":
             return (
                 f"It takes longer than its timeout. `rollbackd resume {name}` grants one more, "
@@ -165,6 +170,8 @@ def life_title(life: Life, cause: str) -> str:
         "veto": "rolls back soon",
         "expired": "nobody decided",
         "in_doubt": "a step is in doubt",
+        "gate": "a gate waits for approval",
+        "manual": "something to be done by hand",
         "overrun": "takes too long",
         "reversibility_unknown": "may be past its point of no return",
         "step_overdue": "a step is past its timeout",

@@ -64,6 +64,7 @@ _BY_PEOPLE: dict[type[e.Event], str] = {
     e.LifeResumed: "resumed",
     e.AbortAsked: "aborted",
     e.StepConfirmed: "step confirmed",
+    e.GateApproved: "gate approved",
     e.LifeResolved: "resolved",
 }
 

@@ -168,6 +168,8 @@ def _people(event: e.Event) -> str | None:
             return "abort asked: the running step is stopped" if event.now else "abort asked"
         case e.StepConfirmed():
             return f"step {event.step} confirmed: {event.answer}"
+        case e.GateApproved():
+            return f"gate {event.step} approved"
         case e.LifeResolved():
             return f"resolved: {event.approach}" + _tail(event.description)
         case e.MatterAcked():

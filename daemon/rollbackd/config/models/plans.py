@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from rollbackd.config.models.base import Complaint, Defines, Model, Refers, drawn, shell_is_said
+from rollbackd.config.models.base import (
+    Complaint,
+    Defines,
+    Model,
+    Refers,
+    drawn,
+    needs,
+    one_of,
+    shell_is_said,
+)
 from rollbackd.config.models.checks import Program, SafetyCheckModel, VerificationModel, argv_is_a_list
 from rollbackd.config.models.instance import Version
 from rollbackd.config.models.types import NAME, VARIABLE, Comparison, Duration, Promql, Text, Whole
@@ -58,17 +67,55 @@ def probe_is_a_list(mapping: Mapping) -> Iterator[Complaint]:
         yield Complaint(("probe",), "is one text, and there is no shell", 'write a list: ["./scripts/x.sh"]')
 
 
+OF_PROGRAMS = ("shell", "env", "timeout", "interrupt", "retry", "repeatable", "probe", "expect")
+
+
+def people_run_nothing(mapping: Mapping) -> Iterator[Complaint]:
+    """`run` needs `timeout`, `manual` needs `owner`; a gate and what is done by hand have nothing else of a
+    program's."""
+    kind = next((key for key in ("gate", "manual") if key in mapping), None)
+    if kind is None and "run" in mapping and "timeout" not in mapping:
+        yield Complaint(("timeout",), "is missing", "add `timeout:` (how long it may take: 1m)")
+    for key in OF_PROGRAMS if kind is not None and "run" not in mapping else ():
+        if key in mapping:
+            yield Complaint((key,), f"means nothing beside `{kind}`", "remove it")
+    if kind == "gate" and "verify" in mapping:
+        yield Complaint(("verify",), "means nothing beside `gate`", "remove it")
+    if "manual" in mapping and "owner" not in mapping:
+        yield Complaint(("owner",), "is missing", "write who does it")
+
+
 class StepModel(Model):
-    rules = (shell_is_said, probe_is_a_list, irreversible_is_not_repeatable)
+    rules = (
+        one_of("run", "gate", "manual"),
+        needs("from", "gate"),
+        needs("owner", "manual"),
+        shell_is_said,
+        probe_is_a_list,
+        irreversible_is_not_repeatable,
+        people_run_nothing,
+    )
 
     step: Annotated[str, NAME, Defines("step", "file"), Field(description="its name, unique in the plan")]
     run: Annotated[
-        Program,
+        Program | None,
         Field(
             description="a program and its arguments; ./ is the plan's folder; a bare name is on PATH. "
             "A script must be executable"
         ),
-    ]
+    ] = None
+    gate: Annotated[
+        Literal["approve"] | None,
+        Field(
+            description="a person approves before the plan goes on. Until then it is parked, on its ladder"
+        ),
+    ] = None
+    from_: Annotated[Line | None, Field(alias="from", description="who is asked to approve")] = None
+    manual: Annotated[
+        Annotated[str, Text(most=4000, lines=True)] | None,
+        Field(description="what a person does, and confirms"),
+    ] = None
+    owner: Annotated[Line | None, Field(description="who does it by hand")] = None
     shell: Annotated[
         bool,
         Field(
@@ -84,7 +131,10 @@ class StepModel(Model):
             "The daemon's own environment is not passed on",
         ),
     ]
-    timeout: Annotated[Ms, Duration("1s", "1d"), Field(description="then it is stopped, and in doubt (X4)")]
+    timeout: Annotated[
+        Annotated[Ms, Duration("1s", "1d")] | None,
+        Field(description="of a program; then it is stopped, and in doubt (X4)"),
+    ] = None
     interrupt: Annotated[
         Literal["always", "never"], Field(description="never: a timeout pages and does not stop it (X9)")
     ] = "always"

@@ -224,7 +224,7 @@ def _fold_step(life: Life, event: e.LifeEvent) -> Life:
                 detail=event.detail,
             )
             return replace(life, steps=(*life.steps, record), current=None, last_step_ended=event.at)
-        case e.StepConfirmed():
+        case e.StepConfirmed() | e.GateApproved():
             return replace(
                 life,
                 state="running",
