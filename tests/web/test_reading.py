@@ -48,7 +48,7 @@ async def test_an_open_rollback(served: Served) -> None:
     served.scene.run_step(life)
     (row,) = await served.get("/api/v1/rollbacks")
     assert row["id"] == "api-1"
-    assert row["scope"] is None
+    assert row["scope"] == "all"
     assert row["state"] == "running"
     assert row["subjects"] == [{"cohort": "canary"}]
     assert row["sla"] == {

@@ -90,6 +90,7 @@ def resolve(daemon: Daemon, id: str, approach: str, description: str, processes_
 @click.command()
 @click.argument("plan")
 @options.reason
+@click.option("--scope", help="This part of the plan alone.")
 @click.option("--from", "from_step", metavar="STEP", help="Begin at this step.")
 @click.option("--subject", type=options.Label(), multiple=True, help="What it concerns; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Say what would run; start nothing.")
@@ -98,12 +99,13 @@ def start(
     daemon: Daemon,
     plan: str,
     reason: str,
+    scope: str | None,
     from_step: str | None,
     subject: tuple[tuple[str, str], ...],
     dry_run: bool,
 ) -> None:
     """Roll back by hand, whatever the windows say."""
-    body = given(reason=reason, from_step=from_step, subject=dict(subject), dry_run=dry_run)
+    body = given(reason=reason, scope=scope, from_step=from_step, subject=dict(subject), dry_run=dry_run)
     say(daemon.post("plans", plan, "start", body=body))
 
 

@@ -25,6 +25,7 @@ from rollbackd.config.triggers import (
 )
 from rollbackd.config.validate import validate
 from rollbackd.config.yaml_source import Document, read
+from rollbackd.core.model import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,6 +170,11 @@ def _judge_together(bundle: Bundle) -> None:
         by_plan.setdefault(trigger.plan, []).append((read_trigger, trigger))
     for plan in bundle.plans:
         for read_trigger, trigger in by_plan.get(plan.model.plan, ()):
+            if trigger.scope != ALL and trigger.scope not in plan.model.scopes:
+                what = f"plan {trigger.plan} has no scope {trigger.scope}"
+                remedy = f"name one of {', '.join([ALL, *plan.model.scopes])}"
+                read_trigger.document.problem((*read_trigger.loc, "scope"), what, remedy)
+                continue
             line = read_trigger.document.where(read_trigger.loc).line
             check_against(plan.document, plan.model, trigger, f"{read_trigger.document.shown}:{line}")
 

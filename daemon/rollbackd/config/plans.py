@@ -8,9 +8,10 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollbackd.config.models.base import walk
-from rollbackd.config.models.plans import PhaseModel, PlanModel, StepModel
+from rollbackd.config.models.plans import PhaseModel, PlanModel, ScopeModel, StepModel
 from rollbackd.config.problem import one_line
 from rollbackd.core.model import (
+    ALL,
     Check,
     Command,
     Gate,
@@ -20,6 +21,7 @@ from rollbackd.core.model import (
     Plan,
     Query,
     ReversibleWhile,
+    Scope,
     Step,
     StepVerify,
 )
@@ -127,9 +129,52 @@ def check_plan(document: Document, model: PlanModel) -> None:
             limit = span(most[model.level])
             what = f"{span(said)} is laxer than level {model.level} allows"
             document.problem((key,), what, f"write {limit} or less")
+    _check_scopes(document, model)
     if model.target is not None and model.target > _sla(model):
         remedy = f"write {span(_sla(model))} or less"
         document.problem(("target",), "is beyond the SLA", remedy)
+
+
+def _check_scopes(document: Document, model: PlanModel) -> None:
+    for name, scope in model.scopes.items():
+        loc: Loc = ("scopes", name)
+        if name == ALL:
+            document.problem(loc, "is the name of the whole plan", "choose another", at_key=True)
+        for index, service in enumerate(scope.services or ()):
+            if service not in model.services:
+                what = f"{service} is no service of the plan"
+                document.problem((*loc, "services", index), what, f"name one of {', '.join(model.services)}")
+        phases = [phase for phase in model.phases if phase.phase in scope.phases]
+        if phases and all(phase.after == "verified" for phase in phases):
+            document.problem((*loc, "phases"), "every phase comes after verification", "add what it undoes")
+        if scope.widen_to is not None:
+            _check_widening(document, model, name)
+
+
+def _check_widening(document: Document, model: PlanModel, name: str) -> None:
+    """The wider part is run from its beginning: it must hold this one, and nothing may be run twice that
+    cannot be (X7)."""
+    part = model.scopes[name]
+    loc, to = ("scopes", name, "widen_to"), part.widen_to or ALL
+    wider = model.scopes.get(to)
+    if wider is None and to != ALL:
+        known = [ALL, *(other for other in model.scopes if other != name)]
+        document.problem(loc, f"there is no scope {one_line(to)}", f"name one of {', '.join(known)}")
+        return
+    if wider is not None:
+        same = set(wider.phases) == set(part.phases)
+        services = set(part.services or model.services) <= set(wider.services or model.services)
+        if same or not set(part.phases) <= set(wider.phases) or not services:
+            document.problem(loc, f"{to} does not hold more than {name}", "name a wider scope, or all")
+    points = [
+        step.step
+        for phase in model.phases
+        for step in phase.steps
+        if phase.phase in part.phases and step.irreversible
+    ]
+    if points:
+        what = f"step {points[0]} is irreversible, and a wider scope runs it again"
+        document.problem(loc, what, "remove `widen_to`")
 
 
 def _sla(model: PlanModel) -> Ms:
@@ -141,7 +186,7 @@ def check_against(document: Document, model: PlanModel, trigger: Trigger, where:
     recovery = trigger.recovery()
     settle = recovery.longest_range if model.settle is None else model.settle
     proof = settle + model.verify_windows * trigger.interval
-    work = sum(_estimate(phase) for phase in model.phases if phase.after is None)
+    work = sum(_estimate(phase) for phase in _phases(model, trigger.scope) if phase.after is None)
     sla = _sla(model)
     by = f"trigger {trigger.name}, {where}"
     if work + proof > sla:
@@ -155,6 +200,11 @@ def check_against(document: Document, model: PlanModel, trigger: Trigger, where:
     if proves_nothing and not queried:
         what = f"holds no check with `expr` that can fail, and {by} has per, ratio or traffic"
         document.problem(("verification",), what, "add one: subjects without traffic prove nothing")
+
+
+def _phases(model: PlanModel, scope: str) -> list[PhaseModel]:
+    part = model.scopes.get(scope)
+    return [phase for phase in model.phases if part is None or phase.phase in part.phases]
 
 
 def _estimate(phase: PhaseModel) -> Ms:
@@ -195,6 +245,17 @@ def resolve_plan(read: ReadPlan) -> Plan:
         timeout=model.timeout,
         sla=sla,
         target=min(TARGET[model.level], sla) if model.target is None else model.target,
+        scopes=tuple(_scope(name, scope, model) for name, scope in model.scopes.items()),
+    )
+
+
+def _scope(name: str, model: ScopeModel, plan: PlanModel) -> Scope:
+    return Scope(
+        name=name,
+        phases=tuple(dict.fromkeys(model.phases)),
+        services=tuple(dict.fromkeys(model.services or plan.services)),
+        widen_to=model.widen_to,
+        summary=model.summary,
     )
 
 
@@ -212,7 +273,13 @@ def _reversible(model: PlanModel) -> ReversibleWhile | None:
 
 def _phase(model: PhaseModel) -> Phase:
     steps = tuple(_step(step) for step in model.steps)
-    return Phase(model.phase, steps, estimate=model.estimate, after_verified=model.after == "verified")
+    return Phase(
+        name=model.phase,
+        steps=steps,
+        estimate=model.estimate,
+        after_verified=model.after == "verified",
+        on_failure=model.on_failure,
+    )
 
 
 def _step(model: StepModel) -> Step:

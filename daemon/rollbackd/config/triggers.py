@@ -194,6 +194,7 @@ def resolve_trigger(read: ReadTrigger, severities: Mapping[Severity, Severities]
         per=per,
         no_data=model.no_data,
         recovered=_condition(model.recovered, per) if model.recovered is not None else None,
+        scope=model.scope,
         arm=model.arm,
         initial_delay=model.initial_delay,
         cooldown=model.cooldown,

@@ -10,7 +10,7 @@ from rollbackd.core import wording
 from rollbackd.core.arming import open_rollout
 from rollbackd.core.fold.lives import HOUR
 from rollbackd.core.ladder import open_life_matter, tell
-from rollbackd.core.model import ACTIONS, Action, Ms, Plan, Trigger, higher, lower
+from rollbackd.core.model import ACTIONS, ALL, Action, Ms, Plan, Trigger, higher, lower
 from rollbackd.core.state import AUTOMATIC, Firing, Life, Lowering, LoweringReason
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ def _may_fire(turn: Turn, watch: Watch, subject: str) -> bool:
 
 
 def progress(turn: Turn) -> None:
-    """Turn what fired into lives, one for each plan (D10)."""
+    """Turn what fired into lives, one for each plan and scope (D10)."""
     room = MOST_DECIDED - turn.decided
     turn.soft.undecided = bool(turn.soft.candidates) and not room
     if not turn.soft.candidates or not room:
         return
-    plans: dict[str, list[tuple[Watch, str]]] = {}
+    plans: dict[tuple[str, str], list[tuple[Watch, str]]] = {}
     overdue: dict[Ms, set[str]] = {}
     for (name, subject), since in list(turn.soft.candidates.items()):
         watch = turn.soft.configured(name)
@@ -72,13 +72,13 @@ def progress(turn: Turn) -> None:
         if watch.judged not in overdue:
             overdue[watch.judged] = awaited(turn, watch.judged)
         if turn.now - since >= PATIENCE or not overdue[watch.judged] - {watch.trigger.plan}:
-            plans.setdefault(watch.trigger.plan, []).append((watch, subject))
+            plans.setdefault((watch.trigger.plan, watch.trigger.scope), []).append((watch, subject))
     turn.decided += min(len(plans), room)
     turn.soft.undecided = len(plans) > room
-    for plan, fired in islice(plans.items(), room):
+    for (plan, scope), fired in islice(plans.items(), room):
         for watch, subject in fired:
             del turn.soft.candidates[(watch.trigger.name, subject)]
-        _decide(turn, plan, [(watch.trigger, firing(watch, subject)) for watch, subject in fired])
+        _decide(turn, plan, scope, [(watch.trigger, firing(watch, subject)) for watch, subject in fired])
 
 
 def alarms(turn_candidates: Iterable[Ms]) -> Iterator[Ms]:
@@ -123,10 +123,10 @@ def firing(watch: Watch, subject: str) -> Firing:
 # Deciding
 
 
-def _decide(turn: Turn, plan_name: str, fired: list[tuple[Trigger, Firing]]) -> None:
+def _decide(turn: Turn, plan_name: str, scope: str, fired: list[tuple[Trigger, Firing]]) -> None:
     """Passive fires are recorded on their own; the others are one life (D10)."""
     plan = turn.config.plan(plan_name)
-    if plan is None:
+    if plan is None or scope not in plan.scope_names():
         return
     by_action: dict[Action, list[tuple[Trigger, Firing]]] = {"notify": [], "shadow": [], "ask": []}
     for trigger, found in fired:
@@ -134,16 +134,16 @@ def _decide(turn: Turn, plan_name: str, fired: list[tuple[Trigger, Firing]]) -> 
         by_action[action if action in by_action else "ask"].append((trigger, found))
     for passive in (by_action["notify"], by_action["shadow"]):
         if passive:
-            _open(turn, plan, _bounded(passive))
+            _open(turn, plan, scope, _bounded(passive))
     acting = by_action["ask"]
     if not acting:
         return
-    waiting = next(
-        (life for life in turn.state.lives.values() if life.plan.name == plan_name and life.waits()),
-        None,
+    same = (
+        life for life in turn.state.lives.values() if (life.plan.name, life.plan.scope) == (plan_name, scope)
     )
+    waiting = next((life for life in same if life.waits()), None)
     if waiting is None:
-        _open(turn, plan, _bounded(acting))
+        _open(turn, plan, scope, _bounded(acting))
         return
     for trigger, found in _bounded(acting, waiting.firings):
         turn.emit(e.SubjectJoined(at=turn.now, life=waiting.id, firing=found, definition=trigger))
@@ -184,7 +184,7 @@ def standing_action(turn: Turn, trigger: Trigger) -> tuple[Action, tuple[Lowerin
     return action, tuple(lowered)
 
 
-def _open(turn: Turn, plan: Plan, fired: list[tuple[Trigger, Firing]]) -> None:
+def _open(turn: Turn, plan: Plan, scope: str, fired: list[tuple[Trigger, Firing]]) -> None:
     action: Action = "shadow"
     top: Action = "shadow"
     chosen, lowered = fired[0][0], standing_action(turn, fired[0][0])[1]
@@ -200,7 +200,8 @@ def _open(turn: Turn, plan: Plan, fired: list[tuple[Trigger, Firing]]) -> None:
         e.LifeOpened(
             at=turn.now,
             life=life,
-            plan=plan,
+            plan=plan.narrowed(scope),
+            whole=plan if scope != ALL else None,
             by=AUTOMATIC,
             top=top,
             action=action,

@@ -233,6 +233,7 @@ class LifeOpened(LifeEvent, frozen=True, kw_only=True):
     rollout: str | None = None
     previous: str | None = None
     next: str | None = None
+    whole: Plan | None = None  # where `plan` is a part of it: the whole, for widening
 
 
 class SubjectJoined(LifeEvent, frozen=True, kw_only=True):
@@ -374,6 +375,21 @@ class StepSettled(LifeEvent, frozen=True, kw_only=True):
     attempts: int
     executions: tuple[int, ...]
     detail: str = ""
+
+
+class PhaseFailed(LifeEvent, frozen=True, kw_only=True):
+    """One of its steps failed, and the plan goes on without the rest of it (`on_failure: continue`, X7)."""
+
+    phase: str
+    detail: str
+
+
+class ScopeWidened(LifeEvent, frozen=True, kw_only=True):
+    """The part that was to be rolled back was not enough: `plan` is run from its beginning (X7)."""
+
+    plan: Plan
+    overrun_at: Ms
+    why: str
 
 
 class LifeParked(LifeEvent, frozen=True, kw_only=True):
@@ -584,6 +600,8 @@ EVENTS: tuple[type[Event], ...] = (
     StepStaged,
     StepOverdue,
     StepSettled,
+    PhaseFailed,
+    ScopeWidened,
     LifeParked,
     LifeResumed,
     StepConfirmed,

@@ -10,6 +10,7 @@ from operator import eq, ge, gt, le, lt, ne
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -106,6 +107,10 @@ def composed(how: Literal["all", "any"], parts: Sequence[Condition]) -> Conditio
     return Condition("", Limit(">", 0.0), longest_range=longest, how=how, parts=tuple(parts))
 
 
+ALL = "all"
+"""The scope that is the whole plan."""
+
+
 class Trigger(Struct, frozen=True):
     """One trigger rule, with every default resolved.
 
@@ -130,6 +135,7 @@ class Trigger(Struct, frozen=True):
     per: tuple[str, ...] = ()
     no_data: NoData = "keep"
     recovered: Condition | None = None
+    scope: str = ALL
     arm: Arm = "rollout"
     initial_delay: Ms = 0
     cooldown: Ms = 30 * 60_000
@@ -257,6 +263,18 @@ class Phase(Struct, frozen=True):
     steps: tuple[Step, ...]
     estimate: Ms | None = None
     after_verified: bool = False
+    on_failure: Literal["stop", "continue"] = "stop"
+
+
+class Scope(Struct, frozen=True):
+    """A part of a plan that can be rolled back by itself; `widen_to`: the scope that follows if that fails
+    (rule X7)."""
+
+    name: str
+    phases: tuple[str, ...]
+    services: tuple[str, ...]
+    widen_to: str | None = None
+    summary: str = ""
 
 
 class ReversibleWhile(Struct, frozen=True):
@@ -298,6 +316,19 @@ class Plan(Struct, frozen=True):
     timeout: Ms = 15 * 60_000
     sla: Ms = 15 * 60_000
     target: Ms = 10 * 60_000
+    scopes: tuple[Scope, ...] = ()
+    scope: str = ALL  # which part of the plan this is
+
+    def narrowed(self, scope: str) -> Plan:
+        """This part of the whole plan: its phases, on its services. KeyError if there is no such scope."""
+        if scope == ALL:
+            return self
+        part = {each.name: each for each in self.scopes}[scope]
+        phases = tuple(phase for phase in self.phases if phase.name in part.phases)
+        return replace(self, scope=scope, phases=phases, services=part.services)
+
+    def scope_names(self) -> tuple[str, ...]:
+        return (ALL, *(scope.name for scope in self.scopes))
 
     def steps(self) -> tuple[tuple[Phase, Step], ...]:
         """Every step with its phase, in the order of running; clean-up phases last (rule X1)."""

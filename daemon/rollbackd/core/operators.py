@@ -8,8 +8,10 @@ from rollbackd.core import arming, decision, ladder, overrides, rollout, wording
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.ladder import resolve_matter
+from rollbackd.core.model import ALL
 from rollbackd.core.rollback import settle, took_effect
-from rollbackd.core.state import BAD_ENDS
+from rollbackd.core.scope import irreversible_step
+from rollbackd.core.state import BAD_ENDS, holders
 from rollbackd.core.turn import Refused
 from rollbackd.core.wording import moment
 
@@ -135,7 +137,7 @@ def _past_return(life: Life) -> str | None:
     guard, current = life.plan.reversible_while, life.current
     if guard is not None and current is not None and current.phase in guard.guards:
         return f"phase {current.phase}"
-    return _irreversible_step(life)
+    return irreversible_step(life)
 
 
 def _newest(turn: Turn, life: Life, trigger: str, subject: str) -> str | None:
@@ -154,7 +156,8 @@ def _succeed(turn: Turn, life: Life, verb: s.Approve) -> str:
     if plan is None:
         raise Refused(f"plan {life.plan.name} is gone from the configuration", conflict=True)
     reason = f"approved after {life.id} expired" + (f": {verb.comment}" if verb.comment else "")
-    successor = _open_by_hand(turn, plan, reason, firings=tuple(breaching), before=life)
+    scope = life.plan.scope if life.plan.scope in plan.scope_names() else ALL
+    successor = _open_by_hand(turn, plan, reason, firings=tuple(breaching), before=life, scope=scope)
     for found in breaching:
         turn.emit(
             e.SubjectDisarmed(
@@ -281,7 +284,7 @@ def _abort(turn: Turn, verb: s.Abort) -> str:
         return _end_waiting(turn, life, verb.comment)
     if life.verified is not None:
         raise Refused(f"{life.id} is verified already: only clean-up is left", conflict=True)
-    point = _irreversible_step(life)
+    point = irreversible_step(life)
     if point is not None:
         raise Refused(
             f"step {point} is irreversible and has started: going on is the only way; "
@@ -304,15 +307,6 @@ def _abort(turn: Turn, verb: s.Abort) -> str:
     if verb.now:
         return f"{life.id}: the running step is stopped, and stays in doubt"
     return f"{life.id} is aborted once the running step has ended"
-
-
-def _irreversible_step(life: Life) -> str | None:
-    """X8: the last irreversible step that has started."""
-    irreversible = {step.name for _, step in life.plan.steps() if step.irreversible}
-    begun = [record.step for record in life.steps if record.result != "skipped"]
-    if life.current is not None and life.current.ran:
-        begun.append(life.current.step)
-    return next((step for step in reversed(begun) if step in irreversible), None)
 
 
 def _confirm(turn: Turn, verb: s.Confirm) -> str:
@@ -390,20 +384,12 @@ def _start(turn: Turn, verb: s.Start) -> str:
         raise Refused(
             f"the configuration cannot be used ({turn.state.finish_only}): only open rollbacks are finished"
         )
+    whole, plan = plan, _part(plan, verb)
     names = [step.name for _, step in plan.steps()]
-    if verb.from_step is not None and verb.from_step not in names:
-        raise Refused(f"plan {plan.name} has no step {verb.from_step}; its steps are {', '.join(names)}")
     waiting_life = next(
         (x for x in turn.state.lives.values() if x.plan.name == plan.name and x.waits()), None
     )
-    running = next(
-        (
-            x
-            for x in turn.state.lives.values()
-            if x.plan.name == plan.name and not x.waits() and x.holds_services
-        ),
-        None,
-    )
+    running = next((x for x in holders(turn.state, plan.services) if x.plan.name == plan.name), None)
     if running is not None:
         raise Refused(
             f"{running.id} ({running.shown()}) holds the services of {plan.name}; finish or resolve it first",
@@ -415,8 +401,9 @@ def _start(turn: Turn, verb: s.Start) -> str:
     firings = waiting_life.firings if waiting_life is not None else ()
     life = _open_by_hand(
         turn,
-        plan,
+        whole,
         verb.reason,
+        scope=verb.scope,
         firings=firings,
         before=waiting_life,
         from_step=verb.from_step,
@@ -436,6 +423,18 @@ def _start(turn: Turn, verb: s.Start) -> str:
     return f"{life} starts"
 
 
+def _part(plan: Plan, verb: s.Start) -> Plan:
+    """What is to be started of the plan."""
+    scopes = plan.scope_names()
+    if verb.scope not in scopes:
+        raise Refused(f"plan {plan.name} has no scope {verb.scope}; its scopes are {', '.join(scopes)}")
+    part = plan.narrowed(verb.scope)
+    names = [step.name for _, step in part.steps()]
+    if verb.from_step is not None and verb.from_step not in names:
+        raise Refused(f"plan {plan.name} has no step {verb.from_step}; its steps are {', '.join(names)}")
+    return part
+
+
 def _open_by_hand(
     turn: Turn,
     plan: Plan,
@@ -445,6 +444,7 @@ def _open_by_hand(
     before: Life | None = None,
     from_step: str | None = None,
     subject: dict[str, str] | None = None,
+    scope: str = ALL,
 ) -> str:
     """A life that a person decided on; it goes by the triggers of the life it follows, if any."""
     life = decision.next_id(turn.state, plan.name)
@@ -453,7 +453,8 @@ def _open_by_hand(
         e.LifeOpened(
             at=turn.now,
             life=life,
-            plan=plan,
+            plan=plan.narrowed(scope),
+            whole=plan if scope != ALL else None,
             by=turn.actor,
             channel=turn.channel,
             top="auto",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
-from rollbackd.core import verification, wanted
+from rollbackd.core import scope, verification, wanted
 from rollbackd.core.effects import RunCheck
 from rollbackd.core.ladder import open_life_matter, resolve_matter, tell
 from rollbackd.core.notation import about, span, visible
@@ -83,7 +83,7 @@ def _following(life: Life) -> tuple[Phase, Step] | None:
             skipping = False
         if phase.after_verified and life.verified is None:
             return None
-        if step.name not in behind and not skipping:
+        if step.name not in behind and not skipping and phase.name not in life.failed_phases:
             if life.cleanup_failed is not None:
                 return None
             return phase, step
@@ -143,13 +143,8 @@ def _guard(turn: Turn, life: Life, current: Current) -> None:
     elif answered.status == 20:
         guard = life.plan.reversible_while
         instead = guard.alternative_plan if guard is not None else None
-        _end(
-            turn,
-            life,
-            "failed",
-            f"phase {current.phase} is past the point of no return"
-            + (f"; the way forward is plan {instead}" if instead else ""),
-        )
+        forward = f"; the way forward is plan {instead}" if instead else ""
+        _end(turn, life, "failed", f"phase {current.phase} is past the point of no return{forward}")
     else:
         _park(turn, life, "reversibility_unknown", f"cannot tell before {current.phase}: {answered.detail}")
 
@@ -314,11 +309,19 @@ def _attempt_failed(turn: Turn, life: Life, current: Current, step: Step, why: s
     phase = current.phase
     settle(turn, life, current, "failed", by="run", detail=why)
     life = turn.state.lives[life.id]
+    detail = f"phase {phase}, step {step.name}: {why}"
     if life.verified is not None:
         turn.emit(e.CleanupFailed(at=turn.now, life=life.id, detail=f"{phase}: {step.name}: {why}"))
         open_life_matter(turn, turn.state.lives[life.id], "cleanup_failed", f"{step.name}: {why}")
+    elif life.abort is None and _goes_on_without(life, phase):
+        turn.emit(e.PhaseFailed(at=turn.now, life=life.id, phase=phase, detail=detail))
+        open_life_matter(turn, turn.state.lives[life.id], "phase_failed", detail)
     else:
-        _end(turn, life, "failed", f"phase {phase}, step {step.name}: {why}")
+        _fail(turn, life, detail, gone=current.tree_gone)
+
+
+def _goes_on_without(life: Life, name: str) -> bool:
+    return any(phase.name == name and phase.on_failure == "continue" for phase in life.plan.phases)
 
 
 def settle(
@@ -342,8 +345,15 @@ def settle(
 # Ends
 
 
-def _end(turn: Turn, life: Life, end: e.BadEnd, detail: str) -> None:
-    gone = life.current is None or life.current.tree_gone
+def _fail(turn: Turn, life: Life, detail: str, *, gone: bool) -> None:
+    """A failed part may go on as the wider plan (X7). `gone`: of the processes of its last step."""
+    why = scope.or_wider(turn, life, detail, gone=gone)
+    if why is not None:
+        _end(turn, life, "failed", why, gone=gone)
+
+
+def _end(turn: Turn, life: Life, end: e.BadEnd, detail: str, *, gone: bool = True) -> None:
+    gone = gone and (life.current is None or life.current.tree_gone)
     turn.emit(e.LifeEnded(at=turn.now, life=life.id, end=end, detail=detail, processes_gone=gone))
     ended = turn.state.lives[life.id]
     open_life_matter(turn, ended, end, detail)
@@ -357,7 +367,7 @@ def _finish(turn: Turn, life: Life) -> None:
     took = life.verified - life.decided if life.verified and life.decided is not None else 0
     detail = f"verified {about(took)} after the decision"
     turn.emit(e.LifeEnded(at=turn.now, life=life.id, end="verified", detail=detail))
-    if life.cleanup_failed is None:
+    if life.cleanup_failed is None and not life.failed_phases:
         resolve_matter(turn, f"life/{life.id}", "verified")
     tell(turn, life, f"{life.plan.name}: rolled back and verified ({life.id})", detail)
 

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from rollbackd.core.model import Config, Ms
+from rollbackd.core.model import ALL, Config, Ms
 
 
 class DaemonStarted(Struct, frozen=True):
@@ -197,6 +197,7 @@ class Start(Struct, frozen=True, tag="start"):
     from_step: str | None = None
     subject: dict[str, str] = {}
     dry_run: bool = False
+    scope: str = ALL
 
 
 class BeginRollout(Struct, frozen=True, tag="begin_rollout"):

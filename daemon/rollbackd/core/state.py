@@ -199,6 +199,7 @@ class Life(Struct, frozen=True):
     by: str  # "rollbackd", or the person who started it
     top: Action  # what the triggers say (D1)
     action: Action  # after D2
+    whole: Plan | None = None  # where `plan` is a part of it
     triggers: dict[str, Trigger] = {}
     trigger: str = ""  # the one with the highest action
     firings: tuple[Firing, ...] = ()
@@ -226,6 +227,7 @@ class Life(Struct, frozen=True):
     executions: int = 0
     current: Current | None = None
     steps: tuple[StepRecord, ...] = ()
+    failed_phases: tuple[str, ...] = ()  # the plan went on without them (X7)
     last_step_ended: Ms | None = None
     parked: Parked | None = None
     abort: Literal["asked", "now"] | None = None

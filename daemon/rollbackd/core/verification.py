@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
+from rollbackd.core import scope
 from rollbackd.core.ladder import open_life_matter, resolve_matter, tell
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ def progress(turn: Turn, life: Life, verification: Verification) -> None:
             if other.state == "expired" and other.plan.name == life.plan.name:
                 resolve_matter(turn, f"life/{other.id}", f"{life.id} verified")
     elif turn.now >= verification.deadline:
-        missing = "; ".join(_missing(turn, life, verification)) or "nothing to verify it by"
+        missing: str | None = "; ".join(_missing(turn, life, verification)) or "nothing to verify it by"
+        if missing is not None and _still_breaches(turn, life):
+            missing = scope.or_wider(turn, life, f"recovery not proven: {missing}")
+        if missing is None:
+            return
         turn.emit(e.LifeEnded(at=turn.now, life=life.id, end="unverified", detail=missing))
         open_life_matter(turn, turn.state.lives[life.id], "unverified", missing)
         tell(turn, life, f"{life.plan.name}: recovery not proven ({life.id})", missing)
@@ -60,6 +65,12 @@ def _proven(turn: Turn, life: Life, verification: Verification) -> bool:
     if not checks and not subjects:
         return False
     return not any(True for _ in _missing(turn, life, verification))
+
+
+def _still_breaches(turn: Turn, life: Life) -> bool:
+    """Whether the part that was rolled back was not enough; silence does not say so."""
+    counted = (turn.soft.recoveries.get((life.id, found.trigger, found.subject)) for found in _subjects(life))
+    return any(recovery is not None and recovery.breached for recovery in counted)
 
 
 def _subjects(life: Life) -> tuple[Firing, ...]:

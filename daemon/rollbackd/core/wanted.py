@@ -128,6 +128,7 @@ def environment(
         "ROLLBACK_ID": life.id,
         "ROLLBACK_INSTANCE": instance,
         "ROLLBACK_PLAN": life.plan.name,
+        "ROLLBACK_SCOPE": life.plan.scope,
         "ROLLBACK_TRIGGER": life.trigger,
         "ROLLBACK_REASON": life.reason,
         "ROLLBACK_VALUE": _number(first.value) if first is not None else "",

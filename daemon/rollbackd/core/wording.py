@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from rollbackd.core.model import ALL
 from rollbackd.core.notation import quotient, span, visible
 from rollbackd.core.state import AUTOMATIC
 
@@ -124,6 +125,8 @@ def todo(life: Life, cause: str) -> str:
                 f"It waits for {life.blocked_by}: finish or resolve that one first "
                 f"(`rollbackd show {life.blocked_by}`)."
             )
+        case "phase_failed":
+            return f"The plan goes on without the rest of that phase: look, `rollbackd hold {name}` stops it."
         case "cleanup_failed":
             return "The rollback is verified; its clean-up is not finished. Finish it by hand."
         case "notified":
@@ -147,7 +150,8 @@ def _go_on(life: Life) -> str:
     only = life.firings[0].labels if len(life.firings) == 1 else {}
     subject = "".join(f" --subject {visible(f'{name}={text}')}" for name, text in only.items())
     step = f" --from {rest[0]}" if rest else ""
-    return f"rollbackd start {life.plan.name}{step}{subject} --reason …"
+    part = f" --scope {life.plan.scope}" if life.plan.scope != ALL else ""
+    return f"rollbackd start {life.plan.name}{part}{step}{subject} --reason …"
 
 
 def otherwise(life: Life, cause: str) -> str:
@@ -158,6 +162,8 @@ def otherwise(life: Life, cause: str) -> str:
             return "If nobody acts: the rollback begins."
         case "expired":
             return "If nobody acts: it goes on breaching, nothing is rolled back, and the ladder climbs on."
+        case "phase_failed":
+            return "If nobody acts: the plan goes on, and that phase stays undone."
         case "notified" | "cleanup_failed":
             return "If nobody acts: it stays as it is."
         case _:
@@ -176,6 +182,7 @@ def life_title(life: Life, cause: str) -> str:
         "reversibility_unknown": "may be past its point of no return",
         "step_overdue": "a step is past its timeout",
         "blocked": f"waits for {life.blocked_by}",
+        "phase_failed": "a phase failed, the plan goes on",
         "cleanup_failed": "clean-up failed",
         "notified": "breach, nothing to undo",
         "failed": "rollback FAILED",

@@ -168,6 +168,10 @@ def _people(event: e.Event) -> str | None:
             return "abort asked: the running step is stopped" if event.now else "abort asked"
         case e.StepConfirmed():
             return f"step {event.step} confirmed: {event.answer}"
+        case e.ScopeWidened():
+            return f"widened to {event.plan.scope}: {event.why}"
+        case e.PhaseFailed():
+            return f"goes on without the rest of phase {event.phase}: {event.detail}"
         case e.GateApproved():
             return f"gate {event.step} approved"
         case e.LifeResolved():

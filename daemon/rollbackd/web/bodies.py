@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from rollbackd.core import signals as s
+from rollbackd.core.model import ALL
 from rollbackd.core.notation import parse_duration
 from rollbackd.web.answers import Problem
 
@@ -59,6 +60,7 @@ class Start(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     from_step: Name | None = None
     subject: Labels = {}
     dry_run: bool = False
+    scope: Name = ALL
 
 
 class BeginRollout(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -142,7 +144,7 @@ LIFE_VERBS = tuple(_LIFE_VERBS)
 
 def start(plan: str, raw: bytes) -> s.Verb:
     body = read(raw, Start)
-    return s.Start(plan, body.reason, body.from_step, body.subject, body.dry_run)
+    return s.Start(plan, body.reason, body.from_step, body.subject, body.dry_run, body.scope)
 
 
 def begin_rollout(raw: bytes) -> s.Verb:

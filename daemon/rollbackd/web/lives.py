@@ -22,7 +22,7 @@ def rollback(life: Life) -> Json:
     return {
         "id": life.id,
         "plan": life.plan.name,
-        "scope": None,
+        "scope": life.plan.scope,
         "state": life.shown(),
         "trigger": life.trigger or None,
         "subjects": _subjects(life),

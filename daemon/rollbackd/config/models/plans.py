@@ -165,8 +165,11 @@ class PhaseModel(Model):
         Field(description="how long it takes, for the SLA. Default: the timeouts of its steps"),
     ] = None
     on_failure: Annotated[
-        Literal["stop"],
-        Field(description="what a failed step means (X7). The life ends, and people are paged"),
+        Literal["stop", "continue"],
+        Field(
+            description="of a failed step: stop, or go on with the next phase (X7). "
+            "Where it stops the life ends, and people are paged"
+        ),
     ] = "stop"
     after: Annotated[
         Literal["verified"] | None, Field(description="clean-up: after verification, outside the SLA (X1)")
@@ -206,6 +209,23 @@ class ReversibleWhileModel(Model):
         Field(description="what is done instead. Another plan: people are told to start it"),
     ] = None
     description: Annotated[str, Text(most=4000, least=0, lines=True), Field(description="for people")] = ""
+
+
+class ScopeModel(Model):
+    phases: Annotated[
+        list[Annotated[str, NAME]],
+        Refers("phase", "file"),
+        Field(min_length=1, max_length=100, description="the phases of this part"),
+    ]
+    services: Annotated[
+        list[Annotated[str, NAME]] | None,
+        Field(min_length=1, max_length=100, description="what it takes hold of; default all of the plan's"),
+    ] = None
+    widen_to: Annotated[
+        Annotated[str, NAME] | None,
+        Field(description="the scope that follows, from its beginning, if this one fails (X7)"),
+    ] = None
+    summary: Annotated[Line, Field(description="when it is enough")] = ""
 
 
 class PlanModel(Model):
@@ -270,6 +290,10 @@ class PlanModel(Model):
         ),
     ]
     phases: Annotated[list[PhaseModel], Field(min_length=1, max_length=100, description="in their order")]
+    scopes: Annotated[
+        dict[Annotated[str, NAME], ScopeModel],
+        Field(default_factory=dict, max_length=50, description="parts that can be rolled back by themselves"),
+    ]
     verification: Annotated[
         list[VerificationModel],
         Field(

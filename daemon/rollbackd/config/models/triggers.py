@@ -30,7 +30,7 @@ from rollbackd.config.models.types import (
     Whole,
 )
 from rollbackd.config.yaml_source import Mapping
-from rollbackd.core.model import Action, Arm, Category, Limit, Ms, NoData, Severity
+from rollbackd.core.model import ALL, Action, Arm, Category, Limit, Ms, NoData, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -249,6 +249,9 @@ class TriggerModel(ConditionModel):
         Field(description="after a rollout began, not counted. Starting up is not failing"),
     ] = 0
     plan: Annotated[str, NAME, Refers("plan"), Field(description="what is done. A plan, by name")]
+    scope: Annotated[
+        str, NAME, Field(description="which part of the plan; default the whole. A scope of it, by name")
+    ] = ALL
     cooldown: Annotated[
         Ms,
         Duration("0s", "7d"),

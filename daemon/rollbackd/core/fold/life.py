@@ -70,6 +70,8 @@ def fold_one(life: Life, event: e.LifeEvent) -> Life:
             return replace(life, state="running", verified=event.at, revision=life.revision + 1)
         case e.CleanupFailed():
             return replace(life, cleanup_failed=event.detail)
+        case e.PhaseFailed():
+            return replace(life, failed_phases=(*life.failed_phases, event.phase))
         case e.SlaBreached():
             return replace(life, sla_breached=True)
         case _:

@@ -40,6 +40,8 @@ def apply_to_life(state: State, event: e.LifeEvent) -> State:
             return _life_ended(state, life, event)
         case e.LifeResolved():
             return _life_resolved(state, life, event)
+        case e.ScopeWidened():
+            return _widened(state, life, event)
         case e.CheckAnswered() if event.check.endswith("/release"):
             return _keep(_remember_release(state, life, event), check_answered(life, event))
     return _keep(state, fold_one(life, event))
@@ -58,6 +60,7 @@ def _life_opened(state: State, event: e.LifeOpened) -> State:
         by=event.by,
         top=event.top,
         action=event.action,
+        whole=event.whole,
         triggers=event.triggers,
         trigger=event.trigger,
         firings=event.firings,
@@ -110,6 +113,28 @@ def _rollback_began(state: State, life: Life, event: e.RollbackBegan) -> State:
         ),
         life,
     )
+
+
+def _widened(state: State, life: Life, event: e.ScopeWidened) -> State:
+    """From the beginning of the wider plan; what it takes hold of in addition is spent with the rest."""
+    spent = next((entry for entry in state.spent.values() if entry.life == life.id), None)
+    if spent is not None:
+        state = replace(state, spent={**state.spent, **dict.fromkeys(event.plan.services, spent)})
+    asked = [slot for slot in life.checks if slot.startswith(("guard/", "verify/"))]
+    life = replace(
+        life,
+        plan=event.plan,
+        state="running",
+        steps=(),
+        failed_phases=(),
+        current=None,
+        from_step=None,
+        verification=None,
+        overrun_at=event.overrun_at,
+        checks=drop(life.checks, *asked),
+        revision=life.revision + 1,
+    )
+    return _keep(state, life)
 
 
 def _remember_release(state: State, life: Life, event: e.CheckAnswered) -> State:
