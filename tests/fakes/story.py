@@ -302,8 +302,8 @@ class Story:
         if len(held) != len(set(held)):
             raise AssertionError(f"two lives on one service (I5): {held}")
         running = [x for x in self.driver.under_way.values() if isinstance(x, RunStep)]
-        if len({step.life for step in running}) != len(running):
-            raise AssertionError("two running steps in one life (I4)")
+        if len({(step.life, step.env["ROLLBACK_REGION"]) for step in running}) != len(running):
+            raise AssertionError("two running steps in one region of a life (I4)")
         wake = self.driver.engine.wake_at()
         soft = self.driver.engine.soft
         due = soft.next_due()

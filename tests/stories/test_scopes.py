@@ -196,4 +196,4 @@ def test_a_failed_phase_does_not_hold_an_abort_up() -> None:
     one.say(s.Abort("api-1"))
     one.run(span=5 * MINUTE)
     assert one.ran() == ["flush"]
-    assert one.state_of("api-1") == "failed"
+    assert one.state_of("api-1") == "aborted"

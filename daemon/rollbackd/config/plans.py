@@ -129,6 +129,7 @@ def check_plan(document: Document, model: PlanModel) -> None:
             limit = span(most[model.level])
             what = f"{span(said)} is laxer than level {model.level} allows"
             document.problem((key,), what, f"write {limit} or less")
+    _check_regions(document, model)
     _check_scopes(document, model)
     if model.target is not None and model.target > _sla(model):
         remedy = f"write {span(_sla(model))} or less"
@@ -151,6 +152,37 @@ def _check_scopes(document: Document, model: PlanModel) -> None:
             _check_widening(document, model, name)
 
 
+def _reach(model: PlanModel, scope: ScopeModel) -> tuple[set[str], set[str], set[str]]:
+    regions = scope.regions or model.regions
+    return set(scope.phases), set(scope.services or model.services), set(regions)
+
+
+def _check_regions(document: Document, model: PlanModel) -> None:
+    known = ", ".join(model.regions)
+    each = False
+    for i, phase in enumerate(model.phases):
+        for j, step in enumerate(phase.steps):
+            loc: Loc = ("phases", i, "steps", j)
+            each = each or step.each is not None
+            if step.each is not None and not model.regions:
+                document.problem((*loc, "each"), "the plan names no regions", "add `regions: [eu, us]` to it")
+                continue
+            for index, region in enumerate(step.regions or ()):
+                if region not in model.regions:
+                    what = f"there is no region {region}"
+                    document.problem((*loc, "regions", index), what, f"name one of {known}")
+    if model.regions and not each:
+        document.problem(("regions",), "no step runs in each of them", "add `each: serial` to a step")
+    if model.at_once is not None and not model.regions:
+        document.problem(("at_once",), "means nothing without `regions`", "remove it")
+    for name, scope in model.scopes.items():
+        for index, region in enumerate(scope.regions or ()):
+            if region not in model.regions:
+                what = f"there is no region {region}"
+                remedy = f"name one of {known}" if known else "add `regions` to the plan"
+                document.problem(("scopes", name, "regions", index), what, remedy)
+
+
 def _check_widening(document: Document, model: PlanModel, name: str) -> None:
     """The wider part is run from its beginning: it must hold this one, and nothing may be run twice that
     cannot be (X7)."""
@@ -162,9 +194,8 @@ def _check_widening(document: Document, model: PlanModel, name: str) -> None:
         document.problem(loc, f"there is no scope {one_line(to)}", f"name one of {', '.join(known)}")
         return
     if wider is not None:
-        same = set(wider.phases) == set(part.phases)
-        services = set(part.services or model.services) <= set(wider.services or model.services)
-        if same or not set(part.phases) <= set(wider.phases) or not services:
+        inner, outer = _reach(model, part), _reach(model, wider)
+        if inner == outer or not all(map(set.issubset, inner, outer)):
             document.problem(loc, f"{to} does not hold more than {name}", "name a wider scope, or all")
     points = [
         step.step
@@ -186,8 +217,9 @@ def check_against(document: Document, model: PlanModel, trigger: Trigger, where:
     recovery = trigger.recovery()
     settle = recovery.longest_range if model.settle is None else model.settle
     proof = settle + model.verify_windows * trigger.interval
-    work = sum(_estimate(phase) for phase in _phases(model, trigger.scope) if phase.after is None)
-    sla = _sla(model)
+    work = sum(_estimate(model, phase) for phase in _phases(model, trigger.scope) if phase.after is None)
+    serial = any(step.each == "serial" for phase in model.phases for step in phase.steps)
+    sla = _sla(model) * (max(len(model.regions), 1) if serial else 1)
     by = f"trigger {trigger.name}, {where}"
     if work + proof > sla:
         what = f"takes {span(work)} and {span(proof)} to verify ({by}), over its SLA of {span(sla)}"
@@ -207,10 +239,18 @@ def _phases(model: PlanModel, scope: str) -> list[PhaseModel]:
     return [phase for phase in model.phases if part is None or phase.phase in part.phases]
 
 
-def _estimate(phase: PhaseModel) -> Ms:
+def _estimate(model: PlanModel, phase: PhaseModel) -> Ms:
     if phase.estimate is not None:
         return phase.estimate
-    return sum(step.timeout or 0 for step in phase.steps)
+    return sum((step.timeout or 0) * _rounds(model, step) for step in phase.steps)
+
+
+def _rounds(model: PlanModel, step: StepModel) -> int:
+    """How often the step runs, one after the other."""
+    regions = len(step.regions or model.regions)
+    if step.each is None:
+        return 1
+    return regions if step.each == "serial" else -(-regions // (model.at_once or regions))
 
 
 def resolve_plan(read: ReadPlan) -> Plan:
@@ -245,6 +285,8 @@ def resolve_plan(read: ReadPlan) -> Plan:
         timeout=model.timeout,
         sla=sla,
         target=min(TARGET[model.level], sla) if model.target is None else model.target,
+        regions=tuple(dict.fromkeys(model.regions)),
+        at_once=model.at_once or 0,
         scopes=tuple(_scope(name, scope, model) for name, scope in model.scopes.items()),
     )
 
@@ -256,6 +298,7 @@ def _scope(name: str, model: ScopeModel, plan: PlanModel) -> Scope:
         services=tuple(dict.fromkeys(model.services or plan.services)),
         widen_to=model.widen_to,
         summary=model.summary,
+        regions=tuple(dict.fromkeys(model.regions or ())),
     )
 
 
@@ -290,6 +333,8 @@ def _step(model: StepModel) -> Step:
     return Step(
         name=model.step,
         run=run,
+        each=model.each or "once",
+        regions=tuple(dict.fromkeys(model.regions or ())),
         gate=Gate(model.from_ or "") if model.gate is not None else None,
         manual=Manual(model.manual, model.owner or "") if model.manual is not None else None,
         interrupt="never" if model.irreversible else model.interrupt,

@@ -375,6 +375,7 @@ class StepSettled(LifeEvent, frozen=True, kw_only=True):
     attempts: int
     executions: tuple[int, ...]
     detail: str = ""
+    tree_gone: bool = True
 
 
 class PhaseFailed(LifeEvent, frozen=True, kw_only=True):
@@ -393,8 +394,11 @@ class ScopeWidened(LifeEvent, frozen=True, kw_only=True):
 
 
 class LifeParked(LifeEvent, frozen=True, kw_only=True):
+    """It waits for a person; `step`: about which step, where it is about one."""
+
     reason: ParkReason
     detail: str
+    step: str = ""
 
 
 class LifeResumed(LifeEvent, frozen=True, kw_only=True):
@@ -457,8 +461,11 @@ class CleanupFailed(LifeEvent, frozen=True, kw_only=True):
 
 
 class SlaBreached(LifeEvent, frozen=True, kw_only=True):
+    """By the whole, or by one region (S1)."""
+
     sla: Ms
     consequence: str
+    region: str = ""
 
 
 class LifeEnded(LifeEvent, frozen=True, kw_only=True):

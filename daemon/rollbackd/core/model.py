@@ -248,6 +248,13 @@ class Step(Struct, frozen=True):
     verify: StepVerify | None = None
     gate: Gate | None = None
     manual: Manual | None = None
+    each: Literal["once", "serial", "parallel"] = "once"  # serial, parallel: in each of the regions
+    regions: tuple[str, ...] = ()  # of a step in each: its own, in place of the plan's
+    region: str = ""  # where this one runs; "": it is of no region
+
+    def here(self, region: str) -> Step:
+        """This step as it runs in one region."""
+        return replace(self, name=f"{self.name}@{region}", region=region)
 
     @property
     def timeout(self) -> Ms:
@@ -275,6 +282,7 @@ class Scope(Struct, frozen=True):
     services: tuple[str, ...]
     widen_to: str | None = None
     summary: str = ""
+    regions: tuple[str, ...] = ()  # these alone; none: the plan's
 
 
 class ReversibleWhile(Struct, frozen=True):
@@ -318,6 +326,8 @@ class Plan(Struct, frozen=True):
     target: Ms = 10 * 60_000
     scopes: tuple[Scope, ...] = ()
     scope: str = ALL  # which part of the plan this is
+    regions: tuple[str, ...] = ()
+    at_once: int = 0  # regions in which a parallel step runs at once; 0: all of them
 
     def narrowed(self, scope: str) -> Plan:
         """This part of the whole plan: its phases, on its services. KeyError if there is no such scope."""
@@ -325,15 +335,38 @@ class Plan(Struct, frozen=True):
             return self
         part = {each.name: each for each in self.scopes}[scope]
         phases = tuple(phase for phase in self.phases if phase.name in part.phases)
-        return replace(self, scope=scope, phases=phases, services=part.services)
+        regions = part.regions or self.regions
+        return replace(self, scope=scope, phases=phases, services=part.services, regions=regions)
+
+    def allowed(self) -> Ms:
+        """The SLA of the whole: with regions it holds for each, and those that come one after the other have
+        their time one after the other (S1)."""
+        serial = any(step.each == "serial" for phase in self.phases for step in phase.steps)
+        return self.sla * len(self.regions) if serial and self.regions else self.sla
 
     def scope_names(self) -> tuple[str, ...]:
         return (ALL, *(scope.name for scope in self.scopes))
 
-    def steps(self) -> tuple[tuple[Phase, Step], ...]:
-        """Every step with its phase, in the order of running; clean-up phases last (rule X1)."""
+    def batches(self) -> tuple[tuple[tuple[Phase, Step], ...], ...]:
+        """Every step with its phase, in the order of running; clean-up phases last (rule X1). Steps of one
+        batch run at once: one step in several regions. A step of a region is named `STEP@REGION`."""
         ordered = sorted(self.phases, key=lambda phase: phase.after_verified)
-        return tuple((phase, step) for phase in ordered for step in phase.steps)
+        return tuple(
+            batch for phase in ordered for step in phase.steps for batch in self._batches(phase, step)
+        )
+
+    def _batches(self, phase: Phase, step: Step) -> tuple[tuple[tuple[Phase, Step], ...], ...]:
+        if step.each == "once":
+            return (((phase, step),),)
+        regions = [region for region in step.regions or self.regions if region in self.regions]
+        everywhere = tuple((phase, step.here(region)) for region in regions)
+        if step.each == "serial":
+            return tuple((one,) for one in everywhere)
+        return (everywhere,) if everywhere else ()
+
+    def steps(self) -> tuple[tuple[Phase, Step], ...]:
+        """The steps of all batches, one after the other."""
+        return tuple(one for batch in self.batches() for one in batch)
 
 
 class Rung(Struct, frozen=True):

@@ -126,9 +126,10 @@ def _open_gate(turn: Turn, life: Life, step: str, verb: s.Approve) -> str:
         )
     )
     resolve_matter(turn, f"life/{life.id}", f"approved by {turn.actor}")
-    current = turn.state.lives[life.id].current
+    life = turn.state.lives[life.id]
+    current = life.at_hand(step)
     if current is not None:
-        settle(turn, turn.state.lives[life.id], current, "done", by=turn.actor, detail=verb.comment)
+        settle(turn, life, current, "done", by=turn.actor, detail=verb.comment)
     return f"step {step} of {life.id} approved"
 
 

@@ -31,10 +31,12 @@ def progress(turn: Turn, life: Life) -> None:
     if life.wait == "refused" or life.state == "waiting_approval":
         progress_refused(turn, life)
     elif life.state == "parked":
-        if life.abort is not None:
+        if life.abort is not None and not life.step_running():
             _end(turn, life, "aborted", f"aborted by {life.aborted_by}, while parked")
-    elif life.current is not None:
-        _go_on(turn, life, life.current)
+    elif life.currents:
+        _at_work(turn, life)
+    elif (failed := _failed(life)) is not None:
+        _fail(turn, life, failed)
     elif life.abort is not None and life.verified is None:
         _end(turn, life, "aborted", f"aborted by {life.aborted_by}")
     elif life.held is not None:
@@ -45,17 +47,71 @@ def progress(turn: Turn, life: Life) -> None:
         _next_step(turn, life)
 
 
+def _at_work(turn: Turn, life: Life) -> None:
+    """Each step at hand goes on by itself: one, or the same one in several regions."""
+    if _going_down(life):
+        _fail(turn, life, _failed(life) or "")
+        return
+    for known in life.currents:
+        life = turn.state.lives[life.id]
+        current = life.at_hand(known.step)
+        if current is not None and life.ended is None and life.parked is None:
+            _go_on(turn, life, current)
+    life = turn.state.lives[life.id]
+    if life.ended is None and life.parked is None and life.currents and not _stopping(life):
+        _reach(turn, life)
+
+
+def _failed(life: Life) -> str | None:
+    """What the plan cannot go on after: a step that failed in a phase it needs."""
+    lenient = {phase.name for phase in life.plan.phases if phase.on_failure == "continue"}
+    failed = (one for one in life.steps if one.result == "failed" and one.phase not in lenient)
+    record = next(failed, None) if life.verified is None else None
+    return f"phase {record.phase}, step {record.step}: {record.detail}" if record is not None else None
+
+
+def _abort(turn: Turn, life: Life, current: Current, detail: str) -> None:
+    """Once the steps of other regions have ended too."""
+    others = [each for each in life.currents if each.step != current.step]
+    if not any(_busy(each) for each in others):
+        _end(turn, life, "aborted", f"aborted by {life.aborted_by}{detail}")
+
+
+def _busy(current: Current) -> bool:
+    """Something of it runs still, or is to be judged."""
+    if current.stage == "doubtful":
+        return current.outcome != "stopped"
+    return current.stage in ("running", "ended", "probing", "verifying")
+
+
+def _stopping(life: Life) -> bool:
+    """Nothing more is started: one region failed, or somebody stops it."""
+    return _failed(life) is not None or life.abort is not None or life.held is not None
+
+
+def _going_down(life: Life) -> bool:
+    """One region failed, and in no other does anything run still, or wait to be judged."""
+    return _failed(life) is not None and not any(map(_busy, life.currents))
+
+
 def _next_step(turn: Turn, life: Life) -> None:
-    following = _following(life)
-    if following is None:
-        if life.verified is None:
-            verification.begin(turn, life)
-        else:
-            _finish(turn, life)
-        return
-    if _overrun(turn, life):
-        return
-    phase, step = following
+    if _following(life):
+        if not _overrun(turn, life):
+            _reach(turn, life)
+    elif life.verified is None:
+        verification.begin(turn, life)
+    else:
+        _finish(turn, life)
+
+
+def _reach(turn: Turn, life: Life) -> None:
+    """The next step; of one that runs in several regions at once, as many as may."""
+    room = (life.plan.at_once or len(life.plan.regions) or 1) - len(life.currents)
+    for phase, step in _following(life)[: max(room, 0)]:
+        _reach_step(turn, life, phase, step)
+
+
+def _reach_step(turn: Turn, life: Life, phase: Phase, step: Step) -> None:
     guard = life.plan.reversible_while
     first = not any(record.phase == phase.name for record in life.steps)
     guarded = guard is not None and phase.name in guard.guards and first
@@ -74,20 +130,24 @@ def _first_stage(step: Step) -> Stage:
     return "ready" if step.run is not None else "asking"
 
 
-def _following(life: Life) -> tuple[Phase, Step] | None:
-    """The first step that is not behind us; clean-up only once verified (X1)."""
+def _following(life: Life) -> list[tuple[Phase, Step]]:
+    """What of the first batch that is not behind us is not at hand yet; clean-up only once verified (X1)."""
     behind = {record.step for record in life.steps}
+    at_hand = {current.step for current in life.currents}
     skipping = life.from_step is not None
-    for phase, step in life.plan.steps():
-        if step.name == life.from_step:
-            skipping = False
+    for batch in life.plan.batches():
+        phase, _ = batch[0]
         if phase.after_verified and life.verified is None:
-            return None
-        if step.name not in behind and not skipping and phase.name not in life.failed_phases:
-            if life.cleanup_failed is not None:
-                return None
-            return phase, step
-    return None
+            return []
+        if skipping:
+            skipping = life.from_step not in {step.name for _, step in batch}
+        if skipping or phase.name in life.failed_phases:
+            continue
+        rest = [(phase, step) for phase, step in batch if step.name not in behind]
+        if rest:
+            left = [one for one in rest if one[1].name not in at_hand]
+            return left if life.cleanup_failed is None else []
+    return []
 
 
 def _overrun(turn: Turn, life: Life) -> bool:
@@ -98,8 +158,8 @@ def _overrun(turn: Turn, life: Life) -> bool:
     return True
 
 
-def _park(turn: Turn, life: Life, reason: ParkReason, detail: str) -> None:
-    turn.emit(e.LifeParked(at=turn.now, life=life.id, reason=reason, detail=detail))
+def _park(turn: Turn, life: Life, reason: ParkReason, detail: str, step: str = "") -> None:
+    turn.emit(e.LifeParked(at=turn.now, life=life.id, reason=reason, detail=detail, step=step))
     open_life_matter(turn, turn.state.lives[life.id], reason, detail)
 
 
@@ -114,8 +174,8 @@ def _go_on(turn: Turn, life: Life, current: Current) -> None:
             _ask_a_person(turn, life, current)
         case "ready" | "backing_off":
             if life.abort is not None:
-                _end(turn, life, "aborted", f"aborted by {life.aborted_by}, before step {current.step}")
-            elif life.held is None and not _overrun(turn, life) and _waited(turn, current):
+                _abort(turn, life, current, f", before step {current.step}")
+            elif not _stopping(life) and not _overrun(turn, life) and _waited(turn, life, current):
                 _order(turn, life, current, attempt=current.attempt + 1)
         case "running":
             _watch_overdue(turn, life, current)
@@ -129,7 +189,12 @@ def _go_on(turn: Turn, life: Life, current: Current) -> None:
             _verified(turn, life, current)
 
 
-def _waited(turn: Turn, current: Current) -> bool:
+def _waited(turn: Turn, life: Life, current: Current) -> bool:
+    """The pause before another attempt is over; and where other regions come first, one of them has started:
+    only the very first step looks whether the decision is still fresh (W7)."""
+    first = next((each for each in life.currents if each.not_after is not None and not each.started), None)
+    if first is not None and first.step != current.step and not life.steps:
+        return False
     return current.until is None or turn.now >= current.until
 
 
@@ -146,25 +211,27 @@ def _guard(turn: Turn, life: Life, current: Current) -> None:
         forward = f"; the way forward is plan {instead}" if instead else ""
         _end(turn, life, "failed", f"phase {current.phase} is past the point of no return{forward}")
     else:
-        _park(turn, life, "reversibility_unknown", f"cannot tell before {current.phase}: {answered.detail}")
+        detail = f"cannot tell before {current.phase}: {answered.detail}"
+        _park(turn, life, "reversibility_unknown", detail, current.step)
 
 
 def _ask_a_person(turn: Turn, life: Life, current: Current) -> None:
     """A gate, or what is done by hand: the life waits, on the ladder, for as long as it takes."""
     _, step = at_hand(life, current)
     if life.abort is not None:
-        _end(turn, life, "aborted", f"aborted by {life.aborted_by}, before step {step.name}")
-    elif life.held is not None:
+        _abort(turn, life, current, f", before step {step.name}")
+    elif _stopping(life):
         return
     elif step.manual is not None:
-        _park(turn, life, "manual", f"step {step.name}, {step.manual.owner}: {step.manual.instruction}")
+        what = f"step {step.name}, {step.manual.owner}: {step.manual.instruction}"
+        _park(turn, life, "manual", what, step.name)
     else:
-        role = step.gate.role if step.gate is not None else ""
-        _park(turn, life, "gate", f"step {step.name} waits for approval" + (f" by {role}" if role else ""))
+        by = f" by {step.gate.role}" if step.gate is not None and step.gate.role else ""
+        _park(turn, life, "gate", f"step {step.name} waits for approval{by}", step.name)
 
 
 def _order(turn: Turn, life: Life, current: Current, *, attempt: int, doubts: int = 0) -> None:
-    first = not life.steps and not current.started
+    first = not life.steps and not any(each.started for each in life.currents)
     turn.emit(
         e.StepOrdered(
             at=turn.now,
@@ -211,14 +278,10 @@ def _doubt(turn: Turn, life: Life, current: Current) -> None:
     """X4: a crash, a timeout or a stop left us not knowing."""
     _, step = at_hand(life, current)
     if current.outcome == "stopped" and life.abort is not None:
-        _end(
-            turn,
-            life,
-            "aborted",
-            f"aborted by {life.aborted_by}: step {step.name} was stopped and is in doubt",
-        )
+        _abort(turn, life, current, f": step {step.name} was stopped and is in doubt")
     elif not current.tree_gone:
-        _park(turn, life, "in_doubt", f"processes of step {step.name} could not be shown gone")
+        what = f"processes of step {step.name} could not be shown gone"
+        _park(turn, life, "in_doubt", what, step.name)
     elif current.outcome == "in_doubt" and step.repeatable and current.doubts < MOST_DOUBTS:
         _again(turn, life, current)
     elif step.probe is not None:
@@ -234,13 +297,14 @@ def _doubt(turn: Turn, life: Life, current: Current) -> None:
             life,
             "in_doubt",
             f"step {step.name}, attempt {current.attempt}: {why}; its processes are gone{said}",
+            step.name,
         )
 
 
 def _again(turn: Turn, life: Life, current: Current) -> None:
     if life.abort is not None:
-        _end(turn, life, "aborted", f"aborted by {life.aborted_by}; step {current.step} is in doubt")
-    elif life.held is None:
+        _abort(turn, life, current, f"; step {current.step} is in doubt")
+    elif not _stopping(life):
         _order(turn, life, current, attempt=current.attempt, doubts=current.doubts + 1)
 
 
@@ -257,7 +321,7 @@ def _probed(turn: Turn, life: Life, current: Current) -> None:
         _again(turn, life, current)
     else:
         why = "in doubt too often" if answered.status == 20 else f"its probe cannot tell ({answered.detail})"
-        _park(turn, life, "in_doubt", f"step {step.name}: {why}")
+        _park(turn, life, "in_doubt", f"step {step.name}: {why}", step.name)
 
 
 def took_effect(turn: Turn, life: Life, current: Current, *, by: str) -> None:
@@ -290,9 +354,10 @@ def _verified(turn: Turn, life: Life, current: Current) -> None:
 
 
 def _attempt_failed(turn: Turn, life: Life, current: Current, step: Step, why: str) -> None:
-    if current.attempt < step.attempts and life.abort is None:
+    if current.attempt < step.attempts and life.abort is None and _failed(life) is None:
         if not current.tree_gone:  # a person said done, and it is not: nothing runs beside what is left (X4)
-            _park(turn, life, "in_doubt", f"step {step.name}: {why}; its processes could not be shown gone")
+            what = f"step {step.name}: {why}; its processes could not be shown gone"
+            _park(turn, life, "in_doubt", what, step.name)
             return
         wait = min(step.backoff * 2 ** (current.attempt - 1), LONGEST_BACKOFF)
         turn.emit(
@@ -306,22 +371,22 @@ def _attempt_failed(turn: Turn, life: Life, current: Current, step: Step, why: s
             )
         )
         return
-    phase = current.phase
     settle(turn, life, current, "failed", by="run", detail=why)
-    life = turn.state.lives[life.id]
-    detail = f"phase {phase}, step {step.name}: {why}"
+    _without(turn, turn.state.lives[life.id], current.phase, f"step {step.name}: {why}")
+
+
+def _without(turn: Turn, life: Life, phase: str, why: str) -> None:
+    """A step has failed: what that means for its phase (X1, X7)."""
+    failed = _failed(life)
     if life.verified is not None:
-        turn.emit(e.CleanupFailed(at=turn.now, life=life.id, detail=f"{phase}: {step.name}: {why}"))
-        open_life_matter(turn, turn.state.lives[life.id], "cleanup_failed", f"{step.name}: {why}")
-    elif life.abort is None and _goes_on_without(life, phase):
+        turn.emit(e.CleanupFailed(at=turn.now, life=life.id, detail=f"{phase}: {why}"))
+        open_life_matter(turn, turn.state.lives[life.id], "cleanup_failed", why)
+    elif failed is None and phase not in life.failed_phases:
+        detail = f"phase {phase}, {why}"
         turn.emit(e.PhaseFailed(at=turn.now, life=life.id, phase=phase, detail=detail))
         open_life_matter(turn, turn.state.lives[life.id], "phase_failed", detail)
-    else:
-        _fail(turn, life, detail, gone=current.tree_gone)
-
-
-def _goes_on_without(life: Life, name: str) -> bool:
-    return any(phase.name == name and phase.on_failure == "continue" for phase in life.plan.phases)
+    elif failed is not None and not life.currents:
+        _fail(turn, life, failed)
 
 
 def settle(
@@ -338,6 +403,7 @@ def settle(
             attempts=max(current.attempt, 1),
             executions=current.ran,
             detail=detail,
+            tree_gone=current.tree_gone,
         )
     )
 
@@ -345,15 +411,15 @@ def settle(
 # Ends
 
 
-def _fail(turn: Turn, life: Life, detail: str, *, gone: bool) -> None:
-    """A failed part may go on as the wider plan (X7). `gone`: of the processes of its last step."""
-    why = scope.or_wider(turn, life, detail, gone=gone)
+def _fail(turn: Turn, life: Life, detail: str) -> None:
+    """A failed part may go on as the wider plan (X7)."""
+    why = scope.or_wider(turn, life, detail)
     if why is not None:
-        _end(turn, life, "failed", why, gone=gone)
+        _end(turn, life, "failed", why)
 
 
-def _end(turn: Turn, life: Life, end: e.BadEnd, detail: str, *, gone: bool = True) -> None:
-    gone = gone and (life.current is None or life.current.tree_gone)
+def _end(turn: Turn, life: Life, end: e.BadEnd, detail: str) -> None:
+    gone = scope.processes_gone(life)
     turn.emit(e.LifeEnded(at=turn.now, life=life.id, end=end, detail=detail, processes_gone=gone))
     ended = turn.state.lives[life.id]
     open_life_matter(turn, ended, end, detail)
@@ -377,8 +443,8 @@ def _finish(turn: Turn, life: Life) -> None:
 
 def step_began(turn: Turn, signal: StepBegan) -> None:
     life = turn.life(signal.life)
-    current = life.current if life is not None else None
-    if life is None or current is None or current.execution != signal.execution or current.started:
+    current = life.executing(signal.execution) if life is not None else None
+    if life is None or current is None or current.started:
         return
     turn.emit(e.StepStarted(at=turn.now, life=life.id, step=current.step, execution=signal.execution))
     rolled_back(turn, life)
@@ -393,10 +459,8 @@ def rolled_back(turn: Turn, life: Life) -> None:
 
 def step_exited(turn: Turn, signal: StepExited) -> None:
     life = turn.life(signal.life)
-    current = life.current if life is not None else None
-    if life is None or current is None or current.execution != signal.execution:
-        return
-    if current.stage != "running":
+    current = life.executing(signal.execution) if life is not None else None
+    if life is None or current is None or current.stage != "running":
         return
     turn.emit(
         e.StepEnded(
@@ -440,11 +504,11 @@ def check_answered(turn: Turn, signal: CheckAnswered) -> None:
 def alarms(life: Life) -> Iterator[Ms]:
     if life.ended is not None or life.began is None:
         return
-    current = life.current
-    if current is not None and current.until is not None:
-        yield current.until
-    if current is not None and current.stage == "running":
-        yield current.since + at_hand(life, current)[1].timeout
+    for current in life.currents:
+        if current.until is not None:
+            yield current.until
+        if current.stage == "running":
+            yield current.since + at_hand(life, current)[1].timeout
     if life.verification is not None:
         yield life.verification.deadline
     if life.expires is not None:

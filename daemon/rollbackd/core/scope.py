@@ -18,18 +18,23 @@ def irreversible_step(life: Life) -> str | None:
     """X8: the last irreversible step that has started."""
     irreversible = {step.name for _, step in life.plan.steps() if step.irreversible}
     begun = [record.step for record in life.steps if record.result != "skipped"]
-    if life.current is not None and life.current.ran:
-        begun.append(life.current.step)
+    begun += [current.step for current in life.currents if current.ran]
     return next((step for step in reversed(begun) if step in irreversible), None)
 
 
-def or_wider(turn: Turn, life: Life, why: str, *, gone: bool = True) -> str | None:
+def processes_gone(life: Life) -> bool:
+    """Whether nothing is left of what it stopped in or failed at."""
+    failed = all(record.tree_gone for record in life.steps if record.result == "failed")
+    return failed and all(current.tree_gone for current in life.currents)
+
+
+def or_wider(turn: Turn, life: Life, why: str) -> str | None:
     """What a life failed for, where it ends with that. None where it goes on with the wider plan instead,
     from its beginning: its steps count on their order."""
     wider = _wider(life)
     if wider is None:
         return why
-    against = _obstacle(turn, life, wider) if gone else "processes of its last step could not be shown gone"
+    against = _obstacle(turn, life, wider)
     if against is not None:
         return f"{why}; not widened to {wider.scope}: {against}"
     overrun_at = turn.now + wider.timeout
@@ -49,6 +54,8 @@ def _wider(life: Life) -> Plan | None:
 def _obstacle(turn: Turn, life: Life, wider: Plan) -> str | None:
     if life.abort is not None:
         return f"aborted by {life.aborted_by}"
+    if not processes_gone(life):
+        return "processes of a step could not be shown gone"
     point = irreversible_step(life)
     if point is not None:
         return f"step {point} is irreversible and has run"

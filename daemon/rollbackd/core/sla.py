@@ -33,34 +33,58 @@ def deadline(life: Life) -> Ms | None:
     """When the SLA is breached; None where its clock does not run."""
     if life.decided is None or life.began is None or life.verified is not None:
         return None
-    return life.decided + life.plan.sla
+    return life.decided + life.plan.allowed()
+
+
+def region_deadlines(life: Life) -> Iterator[tuple[str, Ms]]:
+    """Of the regions whose clock runs: from their first step to the end of their last (S1)."""
+    if life.began is None or life.ended is not None or life.verified is not None:
+        return
+    steps = {step.name: step for phase, step in life.plan.steps() if not phase.after_verified}
+    behind = {record.step for record in life.steps if record.result != "failed"}
+    begun: dict[str, Ms] = {}
+    began = [(one.step, one.began) for one in life.steps] + [(one.step, one.began) for one in life.currents]
+    for name, at in began:
+        region = steps[name].region if name in steps else ""
+        if region:
+            begun[region] = min(at, begun.get(region, at))
+    for region, at in begun.items():
+        if any(step.region == region and name not in behind for name, step in steps.items()):
+            yield region, at + life.plan.sla
 
 
 def progress(turn: Turn) -> None:
     for life in list(turn.state.lives.values()):
         at = deadline(life)
-        if at is None or life.sla_breached or turn.now < at:
-            continue
-        consequence = CONSEQUENCES[life.plan.level]
-        turn.emit(e.SlaBreached(at=turn.now, life=life.id, sla=life.plan.sla, consequence=consequence))
-        open_matter(
-            turn,
-            "sla",
-            life.id,
-            "sla",
-            title=f"{life.plan.name}: SLA of {span(life.plan.sla)} breached ({life.id})",
-            text=(
-                f"The rollback is {life.shown()} and not verified. Level {life.plan.level}: {consequence}.\n"
-                f"Owner: {life.plan.owner}"
-            ),
-            labels=wording.life_labels(turn.config, life),
-            annotations=wording.life_annotations(life),
-            life=life.id,
-            plan=life.plan.name,
-        )
+        if at is not None and not life.sla_breached and turn.now >= at:
+            _breached(turn, life, life.plan.allowed())
+        for region, at in region_deadlines(life):
+            if region not in life.regions_breached and turn.now >= at:
+                _breached(turn, life, life.plan.sla, region)
     for key, matter in list(turn.state.matters.items()):
         if matter.kind == "sla" and _settled(turn.state, matter.life or ""):
             resolve_matter(turn, key, "the rollback is over")
+
+
+def _breached(turn: Turn, life: Life, sla: Ms, region: str = "") -> None:
+    consequence = CONSEQUENCES[life.plan.level]
+    turn.emit(e.SlaBreached(at=turn.now, life=life.id, sla=sla, consequence=consequence, region=region))
+    where = f" in {region}" if region else ""
+    open_matter(
+        turn,
+        "sla",
+        f"{life.id}/{region}" if region else life.id,
+        "sla",
+        title=f"{life.plan.name}: SLA of {span(sla)} breached{where} ({life.id})",
+        text=(
+            f"The rollback is {life.shown()} and not verified. Level {life.plan.level}: {consequence}.\n"
+            f"Owner: {life.plan.owner}"
+        ),
+        labels=wording.life_labels(turn.config, life) | ({"region": region} if region else {}),
+        annotations=wording.life_annotations(life),
+        life=life.id,
+        plan=life.plan.name,
+    )
 
 
 def _settled(state: State, life_id: str) -> bool:
@@ -73,3 +97,6 @@ def alarms(state: State) -> Iterator[Ms]:
         at = deadline(life)
         if at is not None and not life.sla_breached:
             yield at
+        for region, until in region_deadlines(life):
+            if region not in life.regions_breached:
+                yield until

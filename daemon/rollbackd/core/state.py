@@ -123,6 +123,7 @@ class Parked(Struct, frozen=True):
     reason: ParkReason
     detail: str
     at: Ms
+    step: str = ""
 
 
 Stage = Literal[
@@ -167,6 +168,7 @@ class StepRecord(Struct, frozen=True):
     attempts: int
     executions: tuple[int, ...]
     detail: str = ""
+    tree_gone: bool = True
 
 
 class Verification(Struct, frozen=True):
@@ -225,7 +227,7 @@ class Life(Struct, frozen=True):
     began: Ms | None = None
     overrun_at: Ms | None = None  # X9; moved on by parked and held time, and by absence
     executions: int = 0
-    current: Current | None = None
+    currents: tuple[Current, ...] = ()  # the steps at hand: one, or one a region
     steps: tuple[StepRecord, ...] = ()
     failed_phases: tuple[str, ...] = ()  # the plan went on without them (X7)
     last_step_ended: Ms | None = None
@@ -236,6 +238,7 @@ class Life(Struct, frozen=True):
     verified: Ms | None = None
     cleanup_failed: str | None = None
     sla_breached: bool = False
+    regions_breached: tuple[str, ...] = ()
     ended: Ms | None = None
     ended_by: str = AUTOMATIC
     end_detail: str = ""
@@ -264,8 +267,20 @@ class Life(Struct, frozen=True):
             return "held"
         return self.state
 
+    @property
+    def current(self) -> Current | None:
+        """The step at hand; of several the one that people are asked about, else the first."""
+        asked = self.parked.step if self.parked is not None else ""
+        return self.at_hand(asked) or next(iter(self.currents), None)
+
+    def at_hand(self, step: str) -> Current | None:
+        return next((current for current in self.currents if current.step == step), None)
+
+    def executing(self, execution: int) -> Current | None:
+        return next((current for current in self.currents if current.execution == execution), None)
+
     def step_running(self) -> bool:
-        return self.current is not None and self.current.stage == "running"
+        return any(current.stage == "running" for current in self.currents)
 
     def present(self) -> tuple[Firing, ...]:
         return tuple(firing for firing in self.firings if not firing.left)

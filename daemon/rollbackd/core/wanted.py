@@ -48,8 +48,9 @@ def effects(state: State) -> Iterator[Effect]:
                 for slot, check in checks_wanted(life):
                     if slot not in life.checks:
                         yield _check(life, slot, check, instance)
-        elif life.current is not None:
-            yield from _of_step(life, life.current, instance)
+        elif life.currents:
+            for current in life.currents:
+                yield from _of_step(life, current, instance)
         elif life.verified is not None:
             if life.plan.release is not None and "restored/release" not in life.checks:
                 check = Check("release", run=life.plan.release)
@@ -123,7 +124,7 @@ def environment(
     """What a script sees. Operator text and labels are values only, never names (X2)."""
     first = life.firings[0] if life.firings else None
     subjects = [found.labels for found in life.firings] or [life.subject]
-    deadline = (life.decided or life.opened) + life.plan.sla
+    deadline = (life.decided or life.opened) + life.plan.allowed()
     env = {
         "ROLLBACK_ID": life.id,
         "ROLLBACK_INSTANCE": instance,
@@ -144,5 +145,6 @@ def environment(
     if phase is not None and step is not None and current is not None:
         env["ROLLBACK_PHASE"] = phase.name
         env["ROLLBACK_STEP"] = step.name
+        env["ROLLBACK_REGION"] = step.region
         env["ROLLBACK_ATTEMPT"] = str(current.attempt)
     return {**life.plan.env, **env}

@@ -150,7 +150,7 @@ class Metrics:
                 if took is not None:
                     self._of.phase.labels(plan.name, event.phase).observe(took / 1000)
             case e.SlaBreached():
-                self._of.sla_breaches.labels(plan.name, str(plan.level), "").inc()
+                self._of.sla_breaches.labels(plan.name, str(plan.level), event.region).inc()
             case e.LifeEnded():
                 self._ended(facts, event)
 

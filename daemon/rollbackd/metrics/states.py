@@ -60,7 +60,7 @@ def _plans(state: State) -> Iterator[Metric]:
             climbed[matter.plan] = max(climbed.get(matter.plan, 0), matter.rung)
     for plan in state.config.plans if state.config is not None else ():
         running.add_metric([plan.name], under_way.pop(plan.name, 0))
-        slas.add_metric([plan.name], plan.sla / 1000)
+        slas.add_metric([plan.name], plan.allowed() / 1000)
         targets.add_metric([plan.name], plan.target / 1000)
         rungs.add_metric([plan.name], climbed.pop(plan.name, 0))
     for name, count in under_way.items():  # plans that left the files with a life open

@@ -86,13 +86,13 @@ def _compliance(life: Life) -> str:
     plan = life.plan
     took = elapsed(life)
     if life.sla_breached:
-        return f"NO: breached its SLA of {about(plan.sla)}"
+        return f"NO: breached its SLA of {about(plan.allowed())}"
     if life.decided is None:
         return "the clock never ran"
     if life.verified is None or took is None:
         return "the clock is running" if life.ended is None else "not verified, so not met"
     target = "within the target" if took <= plan.target else "over the target"
-    return f"yes ({about(plan.sla - took)} to spare, {target} of {about(plan.target)})"
+    return f"yes ({about(plan.allowed() - took)} to spare, {target} of {about(plan.target)})"
 
 
 def _phases(life: Life, known: dict[str, Run]) -> Iterator[str]:

@@ -91,7 +91,7 @@ def _completed(life: Life) -> str:
 
 def _duration(life: Life) -> str:
     plan = life.plan
-    goals = f"(SLA: {about(plan.sla)}, target: {about(plan.target)})"
+    goals = f"(SLA: {about(plan.allowed())}, target: {about(plan.target)})"
     took = elapsed(life)
     if took is None:
         why = "still under way" if life.ended is None else "it was never decided to roll back"

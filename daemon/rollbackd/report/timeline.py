@@ -143,7 +143,8 @@ def _execution(event: e.Event) -> str | None:
         case e.CleanupFailed():
             return f"clean-up failed: {event.detail}"
         case e.SlaBreached():
-            return f"SLA of {about(event.sla)} breached: {event.consequence}"
+            where = f" in {event.region}" if event.region else ""
+            return f"SLA of {about(event.sla)} breached{where}: {event.consequence}"
         case e.LifeParked():
             return f"parked: {event.detail}"
         case e.LifeEnded():

@@ -35,7 +35,7 @@ def rollback(life: Life) -> Json:
         "verified": rfc3339(life.verified),
         "ended": rfc3339(life.ended),
         "sla": {
-            "seconds": life.plan.sla / 1000,
+            "seconds": life.plan.allowed() / 1000,
             "target_seconds": life.plan.target / 1000,
             "deadline": rfc3339(sla.deadline(life) if life.ended is None else None),
             "breached": life.sla_breached,

@@ -113,7 +113,7 @@ def _plan(plan: Plan, state: State) -> Json:
         "type": plan.type,
         "summary": plan.summary,
         "services": plan.services,
-        "sla_seconds": plan.sla / 1000,
+        "sla_seconds": plan.allowed() / 1000,
         "target_seconds": plan.target / 1000,
         "timeout_seconds": plan.timeout / 1000,
         "phases": [

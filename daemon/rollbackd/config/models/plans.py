@@ -70,6 +70,16 @@ def probe_is_a_list(mapping: Mapping) -> Iterator[Complaint]:
 OF_PROGRAMS = ("shell", "env", "timeout", "interrupt", "retry", "repeatable", "probe", "expect")
 
 
+def in_each_region(mapping: Mapping) -> Iterator[Complaint]:
+    """A gate, and what is done by hand, are asked about in one region after the other."""
+    if (
+        mapping.get("each") == "parallel"
+        and "run" not in mapping
+        and ("gate" in mapping or "manual" in mapping)
+    ):
+        yield Complaint(("each",), "people are asked one after the other", "write serial")
+
+
 def people_run_nothing(mapping: Mapping) -> Iterator[Complaint]:
     """`run` needs `timeout`, `manual` needs `owner`; a gate and what is done by hand have nothing else of a
     program's."""
@@ -90,6 +100,8 @@ class StepModel(Model):
         one_of("run", "gate", "manual"),
         needs("from", "gate"),
         needs("owner", "manual"),
+        needs("regions", "each"),
+        in_each_region,
         shell_is_said,
         probe_is_a_list,
         irreversible_is_not_repeatable,
@@ -155,6 +167,14 @@ class StepModel(Model):
     verify: Annotated[
         StepVerifyModel | None,
         Field(description="what must become true after exit 0. Asked of Prometheus until `within` is over"),
+    ] = None
+    each: Annotated[
+        Literal["serial", "parallel"] | None,
+        Field(description="runs in each region, one after the other or at once; it sees ROLLBACK_REGION"),
+    ] = None
+    regions: Annotated[
+        list[Annotated[str, NAME]] | None,
+        Field(min_length=1, max_length=50, description="of `each`; default the plan's"),
     ] = None
 
 
@@ -225,6 +245,10 @@ class ScopeModel(Model):
         Annotated[str, NAME] | None,
         Field(description="the scope that follows, from its beginning, if this one fails (X7)"),
     ] = None
+    regions: Annotated[
+        list[Annotated[str, NAME]] | None,
+        Field(min_length=1, max_length=50, description="these alone; default all of the plan's"),
+    ] = None
     summary: Annotated[Line, Field(description="when it is enough")] = ""
 
 
@@ -252,6 +276,15 @@ class PlanModel(Model):
             description="what it takes hold of (D3). Two plans that share a service never run together",
         ),
     ]
+    regions: Annotated[
+        list[Annotated[str, NAME]],
+        Field(
+            default_factory=list, max_length=50, description="where steps with `each` run; the SLA is of each"
+        ),
+    ]
+    at_once: Annotated[
+        Annotated[int, Whole(1, 50)] | None, Field(description="regions at once; default all of them")
+    ] = None
     summary: Annotated[Line, Field(description="what it does")]
     notify: Annotated[
         list[Annotated[str, NAME]],

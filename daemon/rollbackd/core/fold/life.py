@@ -54,7 +54,8 @@ def fold_one(life: Life, event: e.LifeEvent) -> Life:
         case e.LifeHeld():
             return replace(life, held=Held(event.by, event.at))
         case e.LifeParked():
-            return replace(life, state="parked", parked=Parked(event.reason, event.detail, event.at))
+            parked = Parked(event.reason, event.detail, event.at, event.step)
+            return replace(life, state="parked", parked=parked)
         case e.LifeResumed():
             return _resumed(life, event)
         case e.AbortAsked():
@@ -72,8 +73,10 @@ def fold_one(life: Life, event: e.LifeEvent) -> Life:
             return replace(life, cleanup_failed=event.detail)
         case e.PhaseFailed():
             return replace(life, failed_phases=(*life.failed_phases, event.phase))
-        case e.SlaBreached():
+        case e.SlaBreached(region=""):
             return replace(life, sla_breached=True)
+        case e.SlaBreached():
+            return replace(life, regions_breached=(*life.regions_breached, event.region))
         case _:
             return _fold_step(life, event)
 
@@ -110,13 +113,12 @@ def _fold_wait(life: Life, event: e.WaitBegan | e.VetoOpened | e.WaitEnded | e.L
                 revision=life.revision + 1,
             )
         case e.WaitBegan():  # the first step came too late: nothing ran (W7)
-            current = life.current
-            if current is not None:
-                current = replace(current, stage="ready", attempt=current.attempt - 1)
+            late = next((current for current in life.currents if current.outcome == "refused"), None)
+            if late is not None:
+                life = _at_hand(life, replace(late, stage="ready", attempt=late.attempt - 1, outcome=None))
             return replace(
                 life,
                 state="checking",
-                current=current,
                 wait="refused",
                 wait_since=event.at,
                 wait_over=event.at,
@@ -179,8 +181,8 @@ def _resumed(life: Life, event: e.LifeResumed) -> Life:
         unanswered = life.wait == "checking" and life.wait_over is None
         automatic = life.approval is None and not unanswered
         return replace(life, wait_over=event.at if automatic else life.wait_over)
-    if life.current is not None and life.current.stage == "guarding":
-        life = replace(life, checks=drop(life.checks, f"guard/{life.current.phase}"))
+    guarding = {f"guard/{current.phase}" for current in life.currents if current.stage == "guarding"}
+    life = replace(life, checks=drop(life.checks, *sorted(guarding)))
     if life.wait == "refused":
         return replace(life, wait_over=event.at)
     return replace(life, state="verifying" if life.verification and not life.verified else "running")
@@ -204,16 +206,19 @@ def _later(life: Life, wait: Ms) -> Life:
     return replace(life, verification=verification)
 
 
+def _at_hand(life: Life, current: Current) -> Life:
+    """The life with this step as it is now."""
+    others = tuple(current if each.step == current.step else each for each in life.currents)
+    return replace(life, currents=others)
+
+
 def _fold_step(life: Life, event: e.LifeEvent) -> Life:
-    current = life.current
     match event:
         case e.StepReached():
-            return replace(
-                life,
-                current=Current(event.phase, event.step, event.at, event.stage, event.at),
-                revision=life.revision + 1,
-            )
+            reached = Current(event.phase, event.step, event.at, event.stage, event.at)
+            return replace(life, currents=(*life.currents, reached), revision=life.revision + 1)
         case e.StepSettled():
+            current = life.at_hand(event.step)
             record = StepRecord(
                 phase=event.phase,
                 step=event.step,
@@ -224,8 +229,10 @@ def _fold_step(life: Life, event: e.LifeEvent) -> Life:
                 attempts=event.attempts,
                 executions=event.executions,
                 detail=event.detail,
+                tree_gone=event.tree_gone,
             )
-            return replace(life, steps=(*life.steps, record), current=None, last_step_ended=event.at)
+            rest = tuple(each for each in life.currents if each.step != event.step)
+            return replace(life, steps=(*life.steps, record), currents=rest, last_step_ended=event.at)
         case e.StepConfirmed() | e.GateApproved():
             return replace(
                 life,
@@ -234,11 +241,22 @@ def _fold_step(life: Life, event: e.LifeEvent) -> Life:
                 overrun_at=event.overrun_at,
                 revision=life.revision + 1,
             )
-    if current is None:
-        return life
+        case e.StepOrdered() | e.StepStarted() | e.StepEnded() | e.StepStaged() | e.StepOverdue():
+            current = life.at_hand(event.step)
+            if current is None:
+                return life
+            life = _at_hand(life, _stepped(current, event))
+            if isinstance(event, e.StepOrdered):
+                return replace(life, executions=event.execution, state="running")
+    return life
+
+
+def _stepped(
+    current: Current, event: e.StepOrdered | e.StepStarted | e.StepEnded | e.StepStaged | e.StepOverdue
+) -> Current:
     match event:
         case e.StepOrdered():
-            current = replace(
+            return replace(
                 current,
                 stage="running",
                 since=event.at,
@@ -253,21 +271,16 @@ def _fold_step(life: Life, event: e.LifeEvent) -> Life:
                 overdue=False,
                 ran=(*current.ran, event.execution),
             )
-            return replace(life, current=current, executions=event.execution, state="running")
         case e.StepStarted():
-            return replace(life, current=replace(current, started=True))
+            return replace(current, started=True)
         case e.StepOverdue():
-            return replace(life, current=replace(current, overdue=True))
+            return replace(current, overdue=True)
         case e.StepStaged():
-            current = replace(
-                current, stage=event.stage, since=event.at, until=event.until, detail=event.detail
-            )
-            return replace(life, current=current)
+            return replace(current, stage=event.stage, since=event.at, until=event.until, detail=event.detail)
         case e.StepEnded():
-            stage = "doubtful" if event.outcome in ("in_doubt", "timed_out", "stopped") else "ended"
-            current = replace(
+            return replace(
                 current,
-                stage=stage,
+                stage="doubtful" if event.outcome in ("in_doubt", "timed_out", "stopped") else "ended",
                 since=event.at,
                 outcome=event.outcome,
                 status=event.status,
@@ -277,5 +290,3 @@ def _fold_step(life: Life, event: e.LifeEvent) -> Life:
                 expect_matched=event.expect_matched,
                 started=current.started or event.outcome not in ("refused", "unstarted"),
             )
-            return replace(life, current=current)
-    return life

@@ -127,7 +127,7 @@ def _widened(state: State, life: Life, event: e.ScopeWidened) -> State:
         state="running",
         steps=(),
         failed_phases=(),
-        current=None,
+        currents=(),
         from_step=None,
         verification=None,
         overrun_at=event.overrun_at,
@@ -158,7 +158,7 @@ def _life_ended(state: State, life: Life, event: e.LifeEnded) -> State:
         end_detail=event.detail,
         holds_services=keep,
         processes_gone=event.processes_gone,
-        current=None,
+        currents=(),
         parked=None,
         held=None,
         wait=None,
@@ -168,7 +168,7 @@ def _life_ended(state: State, life: Life, event: e.LifeEnded) -> State:
         for key, entry in state.disarmed.items()
     }
     changes = replace(state, disarmed=disarmed)
-    untouched = not life.steps and (life.current is None or not life.current.started)
+    untouched = not life.steps and not any(current.started for current in life.currents)
     if life.began is not None and untouched and event.end not in BAD_ENDS:
         spent = {s: entry for s, entry in state.spent.items() if entry.life != life.id}
         rate = tuple(mark for mark in state.rate if mark.life != life.id)
