@@ -77,6 +77,16 @@ def confirm(daemon: Daemon, id: str, step: str, answer: str, comment: str, revis
 
 @click.command()
 @click.argument("id")
+@click.argument("item")
+@options.comment
+@options.acts
+def tick(daemon: Daemon, id: str, item: str, comment: str) -> None:
+    """Say that you looked at an item: its number, its text, or how that begins."""
+    say(daemon.post("rollbacks", id, "tick", body=given(item=item, comment=comment)))
+
+
+@click.command()
+@click.argument("id")
 @click.option("--approach", required=True, help="How it was put right: by hand, forward fix, restored …")
 @click.option("--description", required=True, help="What was found and done.")
 @click.option("--processes-gone", is_flag=True, help="You looked: nothing of it runs any more.")

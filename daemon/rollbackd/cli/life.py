@@ -51,6 +51,8 @@ def render(life: Doc, now: datetime) -> RenderableType:
         parts += ["", _firings(life["firings"])]
     if life.get("checks"):
         parts += ["", _checks(life["checks"])]
+    if life.get("items"):
+        parts += ["", _items(life["items"])]
     timeline = life.get("timeline") or []
     if timeline:
         parts += ["", _timeline(timeline)]
@@ -244,4 +246,15 @@ def _checks(found: Sequence[Doc]) -> Table:
         shown = output.note(visible(answer), style)
         name, detail = visible(check.get("name") or ""), visible(check.get("detail") or "")
         output.row(table, [name, shown, clock(check.get("at")), detail])
+    return table
+
+
+def _items(found: Sequence[Doc]) -> Table:
+    table = output.table("to look at", "", "item", "owner", "ticked")
+    for item in found:
+        tick = item.get("ticked") or {}
+        by = f"{visible(tick.get('by') or '')} {clock(tick.get('at'))}" if tick else ""
+        ticked = output.note(by or "not yet", "green" if tick else "yellow")
+        cells = [str(item.get("number")), visible(item.get("item") or ""), visible(item.get("owner") or "")]
+        output.row(table, [*cells, ticked])
     return table

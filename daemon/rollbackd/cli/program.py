@@ -32,6 +32,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         acting.resume,
         acting.abort,
         acting.confirm,
+        acting.tick,
         acting.resolve,
         acting.start,
     ),

@@ -8,7 +8,14 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from rollbackd.config.models.base import walk
-from rollbackd.config.models.plans import PhaseModel, PlanModel, ScopeModel, StepModel
+from rollbackd.config.models.plans import (
+    ItemModel,
+    PhaseModel,
+    PlanModel,
+    ScopeModel,
+    StepModel,
+    ValidationModel,
+)
 from rollbackd.config.problem import one_line
 from rollbackd.core.model import (
     ALL,
@@ -16,6 +23,7 @@ from rollbackd.core.model import (
     Command,
     Gate,
     HttpGet,
+    Item,
     Manual,
     Phase,
     Plan,
@@ -24,18 +32,19 @@ from rollbackd.core.model import (
     Scope,
     Step,
     StepVerify,
+    ValidationStage,
 )
 from rollbackd.core.notation import span
 from rollbackd.core.sla import SLA, TARGET
 from rollbackd.folder import hash_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from rollbackd.config.models.checks import QuestionModel
     from rollbackd.config.yaml_source import Document, Loc
-    from rollbackd.core.model import Ms, Trigger
+    from rollbackd.core.model import Ms, StageName, Trigger
 
 
 class ReadPlan(NamedTuple):
@@ -279,6 +288,8 @@ def resolve_plan(read: ReadPlan) -> Plan:
         reversible_while=_reversible(model),
         safety_checks=tuple(_check(check) for check in model.safety_checks),
         verification=tuple(_check(check) for check in model.verification),
+        manual_verification=_items(model.manual_verification),
+        validation=tuple(_stages(model.validation)),
         verify_windows=model.verify_windows,
         settle=model.settle,
         verify_within=model.verify_within,
@@ -300,6 +311,19 @@ def _scope(name: str, model: ScopeModel, plan: PlanModel) -> Scope:
         summary=model.summary,
         regions=tuple(dict.fromkeys(model.regions or ())),
     )
+
+
+def _items(models: Iterable[ItemModel]) -> tuple[Item, ...]:
+    return tuple(Item(model.item, model.owner) for model in models)
+
+
+def _stages(model: ValidationModel | None) -> Iterator[ValidationStage]:
+    if model is None:
+        return
+    names: tuple[StageName, ...] = ("immediate", "short_term", "long_term")
+    for name, stage in zip(names, (model.immediate, model.short_term, model.long_term), strict=True):
+        if stage is not None:
+            yield ValidationStage(name, tuple(_check(check) for check in stage.checks), _items(stage.items))
 
 
 def _reversible(model: PlanModel) -> ReversibleWhile | None:
@@ -364,4 +388,5 @@ def _check(model: QuestionModel) -> Check:
         query=query,
         windows=getattr(model, "windows", None),
         on_fail=getattr(model, "on_fail", "fail"),
+        every=getattr(model, "every", None),
     )

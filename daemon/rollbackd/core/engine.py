@@ -26,6 +26,7 @@ from rollbackd.core import (
     rollback,
     rollout,
     sla,
+    validation,
     waiting,
     wanted,
 )
@@ -122,6 +123,7 @@ class Engine:
         yield from ladder.alarms(state)
         yield from sla.alarms(state)
         yield from rollout.alarms(state)
+        yield from validation.alarms(state)
         yield from arming.alarms(state)
         yield from blind.alarms(soft)
         yield from decision.alarms(soft.candidates.values())
@@ -279,6 +281,7 @@ class Engine:
                 if life is not None and life.ended is None:
                     (waiting if life.began is None else rollback).progress(turn, life)
             waiting.resolve_ended(turn)
+            validation.progress(turn)
             sla.progress(turn)
             blind.progress(turn)
             ladder.climb(turn)

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from msgspec import Struct
 
-from rollbackd.core.model import Action, Config, Ms, Plan, Rung, Trigger
+from rollbackd.core.model import Action, Config, Ms, Plan, Rung, StageName, Trigger
 from rollbackd.core.state import (
     DisarmCause,
     End,
@@ -456,6 +456,45 @@ class RollbackVerified(LifeEvent, frozen=True, kw_only=True):
     windows: dict[str, tuple[Seen, ...]] = {}
 
 
+class ValidationBegan(LifeEvent, frozen=True, kw_only=True):
+    """Looking on for a day (S4)."""
+
+
+class ValidationFailed(LifeEvent, frozen=True, kw_only=True):
+    """A check has failed twice running: people are paged, as of a relapse."""
+
+    stage: StageName
+    check: str
+    detail: str
+
+
+class ValidationRecovered(LifeEvent, frozen=True, kw_only=True):
+    stage: StageName
+    check: str
+
+
+class StageEnded(LifeEvent, frozen=True, kw_only=True):
+    """`unproven`: checks that never passed in it; `unticked`: items nobody looked at."""
+
+    stage: StageName
+    failing: tuple[str, ...] = ()
+    unproven: tuple[str, ...] = ()
+    unticked: tuple[str, ...] = ()
+
+
+class ValidationEnded(LifeEvent, frozen=True, kw_only=True):
+    """All its stages are over, or something has overtaken it."""
+
+    why: str = ""
+
+
+class ItemTicked(LifeEvent, frozen=True, kw_only=True):
+    item: str
+    by: str
+    channel: str
+    comment: str = ""
+
+
 class CleanupFailed(LifeEvent, frozen=True, kw_only=True):
     detail: str
 
@@ -617,6 +656,12 @@ EVENTS: tuple[type[Event], ...] = (
     AbortAsked,
     VerificationBegan,
     RollbackVerified,
+    ValidationBegan,
+    ValidationFailed,
+    ValidationRecovered,
+    StageEnded,
+    ValidationEnded,
+    ItemTicked,
     CleanupFailed,
     SlaBreached,
     LifeEnded,

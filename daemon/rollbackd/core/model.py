@@ -211,6 +211,7 @@ class Check(Struct, frozen=True):
     query: Query | None = None
     windows: int | None = None
     on_fail: Literal["fail", "warn"] = "fail"
+    every: Ms | None = None  # of validation: in place of its stage's
 
 
 class StepVerify(Struct, frozen=True):
@@ -285,6 +286,29 @@ class Scope(Struct, frozen=True):
     regions: tuple[str, ...] = ()  # these alone; none: the plan's
 
 
+class Item(Struct, frozen=True):
+    """What a named person looks at and ticks; `owner`: who is to."""
+
+    item: str
+    owner: str = ""
+
+
+StageName = Literal["immediate", "short_term", "long_term"]
+
+STAGES: Mapping[StageName, tuple[Ms, Ms]] = {
+    "immediate": (15 * 60_000, 60_000),
+    "short_term": (60 * 60_000, 5 * 60_000),
+    "long_term": (24 * 3_600_000, 30 * 60_000),
+}
+"""Until when after *verified* a stage of the validation lasts, and how often its checks are asked (S4)."""
+
+
+class ValidationStage(Struct, frozen=True):
+    name: StageName
+    checks: tuple[Check, ...] = ()
+    items: tuple[Item, ...] = ()
+
+
 class ReversibleWhile(Struct, frozen=True):
     """The point of no return: exit 0 may undo, 20 no longer, anything else cannot tell (rule D2)."""
 
@@ -318,6 +342,8 @@ class Plan(Struct, frozen=True):
     reversible_while: ReversibleWhile | None = None
     safety_checks: tuple[Check, ...] = ()
     verification: tuple[Check, ...] = ()
+    manual_verification: tuple[Item, ...] = ()
+    validation: tuple[ValidationStage, ...] = ()  # in the order of their times
     verify_windows: int = 3
     settle: Ms | None = None  # None: the firing expression's longest range (S3)
     verify_within: Ms | None = None  # None: settle + 2·verify_windows·interval (S3)
@@ -346,6 +372,15 @@ class Plan(Struct, frozen=True):
 
     def scope_names(self) -> tuple[str, ...]:
         return (ALL, *(scope.name for scope in self.scopes))
+
+    def stages(self) -> tuple[ValidationStage, ...]:
+        """What is looked at after *verified* (S4); what people verify by hand has the first stage's time."""
+        if self.manual_verification and not self.validation:
+            return (ValidationStage("immediate"),)
+        return self.validation
+
+    def items(self) -> tuple[Item, ...]:
+        return (*self.manual_verification, *(item for stage in self.validation for item in stage.items))
 
     def batches(self) -> tuple[tuple[tuple[Phase, Step], ...], ...]:
         """Every step with its phase, in the order of running; clean-up phases last (rule X1). Steps of one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollbackd.core import arming, decision, ladder, overrides, rollout, wording
+from rollbackd.core import arming, decision, ladder, overrides, rollout, validation, wording
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.ladder import resolve_matter
@@ -374,7 +374,31 @@ def _resolve(turn: Turn, verb: s.Resolve) -> str:
             if entry.life == life.id:
                 arming.arm(turn, entry, "person")
     resolve_matter(turn, matter, f"resolved by {turn.actor}: {verb.approach}")
+    if life.validating():
+        validation.end(turn, turn.state.lives[life.id], f"resolved by {turn.actor}")
     return f"{life.id} is resolved; its services are free"
+
+
+def _tick(turn: Turn, verb: s.Tick) -> str:
+    life = find_life(turn, verb.target)
+    known = [item.item for item in life.plan.items()]
+    if verb.item.isdigit() and 0 < int(verb.item) <= len(known):
+        item = known[int(verb.item) - 1]
+    else:
+        fits = [text for text in known if text.casefold().startswith(verb.item.casefold())]
+        item = verb.item if verb.item in known else fits[0] if len(fits) == 1 and verb.item else ""
+    if not item:
+        listed = "; ".join(f"{number} {text}" for number, text in enumerate(known, 1)) or "none"
+        raise Refused(f"{life.id} has no such item; its items are: {listed}")
+    before = life.ticks.get(item)
+    if before is not None:
+        return f"{item}: ticked by {before.by} at {moment(before.at)}"
+    turn.emit(
+        e.ItemTicked(
+            at=turn.now, life=life.id, item=item, by=turn.actor, channel=turn.channel, comment=verb.comment
+        )
+    )
+    return f"{item}: ticked"
 
 
 def _start(turn: Turn, verb: s.Start) -> str:
@@ -483,6 +507,7 @@ _VERBS: dict[type, Callable[..., str]] = {
     s.Abort: _abort,
     s.Confirm: _confirm,
     s.Resolve: _resolve,
+    s.Tick: _tick,
     s.Start: _start,
     s.BeginRollout: rollout.begin,
     s.FinishRollout: rollout.finish,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
-from rollbackd.core import scope, verification, wanted
+from rollbackd.core import scope, validation, verification, wanted
 from rollbackd.core.effects import RunCheck
 from rollbackd.core.ladder import open_life_matter, resolve_matter, tell
 from rollbackd.core.notation import about, span, visible
@@ -432,6 +432,7 @@ def _finish(turn: Turn, life: Life) -> None:
         return
     took = life.verified - life.decided if life.verified and life.decided is not None else 0
     detail = f"verified {about(took)} after the decision"
+    validation.begin(turn, life)
     turn.emit(e.LifeEnded(at=turn.now, life=life.id, end="verified", detail=detail))
     if life.cleanup_failed is None and not life.failed_phases:
         resolve_matter(turn, f"life/{life.id}", "verified")

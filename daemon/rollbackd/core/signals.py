@@ -189,6 +189,14 @@ class Resolve(Struct, frozen=True, tag="resolve"):
     processes_gone: bool = False
 
 
+class Tick(Struct, frozen=True, tag="tick"):
+    """Somebody looked at an item of a life: by its number, counted from 1, or its text."""
+
+    target: str
+    item: str
+    comment: str = ""
+
+
 class Start(Struct, frozen=True, tag="start"):
     """A rollback by hand (D7: overrides even `ok`)."""
 
@@ -243,6 +251,7 @@ Verb: TypeAlias = (
     | Abort
     | Confirm
     | Resolve
+    | Tick
     | Start
     | BeginRollout
     | FinishRollout

@@ -183,6 +183,28 @@ class Verification(Struct, frozen=True):
     last_asked: dict[str, Ms] = {}
 
 
+class Validating(Struct, frozen=True):
+    """S4: the stage at hand, and how its checks stand."""
+
+    began: Ms
+    stage: int = 0  # of the plan's stages
+    fails: dict[str, int] = {}  # in a row, by check
+    passed: dict[str, int] = {}
+    last_asked: dict[str, Ms] = {}
+    failing: dict[str, str] = {}  # what people were told of: check → what it said
+    relapses: int = 0
+    ended: Ms | None = None
+
+
+class Tick(Struct, frozen=True):
+    """A person looked at an item."""
+
+    by: str
+    channel: str
+    at: Ms
+    comment: str = ""
+
+
 class Resolution(Struct, frozen=True):
     by: str
     channel: str
@@ -236,6 +258,8 @@ class Life(Struct, frozen=True):
     aborted_by: str = ""  # who, and why
     verification: Verification | None = None
     verified: Ms | None = None
+    validation: Validating | None = None
+    ticks: dict[str, Tick] = {}
     cleanup_failed: str | None = None
     sla_breached: bool = False
     regions_breached: tuple[str, ...] = ()
@@ -245,6 +269,9 @@ class Life(Struct, frozen=True):
     holds_services: bool = False
     processes_gone: bool = True
     resolution: Resolution | None = None
+
+    def validating(self) -> bool:
+        return self.validation is not None and self.validation.ended is None
 
     def waits(self) -> bool:
         """Decided on, not begun."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from rollbackd.core import verification
+from rollbackd.core import validation, verification
 from rollbackd.core.effects import RunCheck, RunStep, StopStep
 from rollbackd.core.model import Check
 from rollbackd.core.notation import quotient
@@ -41,6 +41,9 @@ def effects(state: State) -> Iterator[Effect]:
     """What the open lives need done, from their state alone."""
     instance = state.config.instance if state.config is not None else ""
     for life in state.lives.values():
+        if life.validating():
+            for slot, check, at in validation.checks_due(life):
+                yield _check(life, slot, check, instance, not_before=at)
         if life.ended is not None:
             continue
         if life.began is None:

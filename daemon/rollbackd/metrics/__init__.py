@@ -102,6 +102,8 @@ class Metrics:
         match event:
             case e.LifeOpened():
                 self._opened(event)
+            case e.CheckAnswered() if (stage := _stage_of(event)) is not None:
+                self._of.validation.labels(stage, event.answer).inc()
             case e.LifeEvent():
                 self._of_life(event)
             case e.RungReached(repeat=False):
@@ -196,3 +198,9 @@ class Metrics:
         triggers = await self._triggers.render(state, soft)
         others = await asyncio.to_thread(generate_latest, self._registry)
         return b"".join((others, *triggers))
+
+
+def _stage_of(event: e.CheckAnswered) -> str | None:
+    """The stage of the validation that asked; None where none did."""
+    slot = event.check.split("/")
+    return slot[3] if slot[2:3] == ["validate"] else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import Counter, Gauge, Histogram, Info, disable_created_metrics
 
 from rollbackd.core.events import EVENTS
-from rollbackd.core.model import Verdict
+from rollbackd.core.model import STAGES, Verdict
 from rollbackd.core.state import End
 from rollbackd.metrics.lags import Lags
 
@@ -67,6 +68,11 @@ class Families:
         self.sla_breaches = self._counter(
             "rollback_sla_breaches_total", "SLAs breached.", "plan", "level", "region"
         )
+        self.validation = self._counter(
+            "validation_checks_total", "Checks of validation stages, by answer.", "stage", "result"
+        )
+        for stage, result in product(STAGES, ("pass", "fail", "cannot_tell")):
+            self.validation.labels(stage, result)
         self.phase = self._histogram(
             "rollback_phase_duration_seconds", "How long phases took.", _PEOPLE, "plan", "phase"
         )

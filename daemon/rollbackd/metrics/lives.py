@@ -76,6 +76,8 @@ def follow(facts: Facts, event: e.Event) -> None:
         case e.RollbackBegan():
             facts.began = True
             facts.decided = event.decided
+        case e.ScopeWidened():
+            facts.plan, facts.phase_began = event.plan, {}
         case e.StepReached():
             facts.phase_began.setdefault(event.phase, event.at)
         case e.RollbackVerified():

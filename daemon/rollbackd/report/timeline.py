@@ -140,6 +140,16 @@ def _execution(event: e.Event) -> str | None:
             return f"verification began: proof wanted by {moment(event.deadline)}"
         case e.RollbackVerified():
             return "verified"
+        case e.ValidationBegan():
+            return "validation began"
+        case e.ValidationFailed():
+            return f"not well any more: check {event.check} ({plain(event.stage)})" + _tail(event.detail)
+        case e.ValidationRecovered():
+            return f"check {event.check} passes again"
+        case e.StageEnded():
+            return f"validation: {plain(event.stage)} ended" + _tail(_stage(event))
+        case e.ValidationEnded():
+            return "validation ended" + _tail(event.why)
         case e.CleanupFailed():
             return f"clean-up failed: {event.detail}"
         case e.SlaBreached():
@@ -159,6 +169,11 @@ def _tail(detail: str) -> str:
     return f": {detail}" if detail else ""
 
 
+def _stage(event: e.StageEnded) -> str:
+    left = {"failing": event.failing, "never passed": event.unproven, "nobody looked at": event.unticked}
+    return "; ".join(f"{what} {', '.join(names)}" for what, names in left.items() if names)
+
+
 def _people(event: e.Event) -> str | None:
     match event:
         case e.LifeHeld():
@@ -173,6 +188,8 @@ def _people(event: e.Event) -> str | None:
             return f"widened to {event.plan.scope}: {event.why}"
         case e.PhaseFailed():
             return f"goes on without the rest of phase {event.phase}: {event.detail}"
+        case e.ItemTicked():
+            return f"ticked: {event.item}"
         case e.GateApproved():
             return f"gate {event.step} approved"
         case e.LifeResolved():

@@ -55,6 +55,10 @@ class Resolve(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     processes_gone: bool = False
 
 
+class Tick(_Body, frozen=True, kw_only=True):
+    item: Said
+
+
 class Start(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     reason: Said
     from_step: Name | None = None
@@ -123,6 +127,11 @@ def _resolve(life: str, raw: bytes, _revision: int | None) -> s.Verb:
     return s.Resolve(life, body.approach, body.description, body.processes_gone)
 
 
+def _tick(life: str, raw: bytes, _revision: int | None) -> s.Verb:
+    body = read(raw, Tick)
+    return s.Tick(life, body.item, body.comment)
+
+
 def _abort(life: str, raw: bytes, _revision: int | None) -> s.Verb:
     body = read(raw, Abort)
     return s.Abort(life, body.now, body.comment)
@@ -136,6 +145,7 @@ _LIFE_VERBS: dict[str, Callable[[str, bytes, int | None], s.Verb]] = {
     "resume": lambda life, raw, _: s.Resume(life, read(raw, Comment).comment),
     "abort": _abort,
     "confirm": _confirm,
+    "tick": _tick,
     "resolve": _resolve,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rollbackd.core import sla
+from rollbackd.core.model import STAGES
 from rollbackd.report import never_ordered, runs, timeline, unsettled
 from rollbackd.web.views import matters, rfc3339, rollout
 
@@ -105,6 +106,8 @@ def in_full(life: Life, state: State, rows: list[Recorded]) -> Json:
         "checks": [_check(slot, life) for slot in life.checks],
         "steps": _steps(life, runs(life.id, rows)),
         "verification": _verification(life),
+        "validation": _validation(life),
+        "items": _items(life),
         "abort": life.abort,
         "cleanup_failed": life.cleanup_failed,
         "matters": [found for found in matters(state) if found["life"] == life.id],
@@ -261,6 +264,30 @@ def _verification(life: Life) -> Json | None:
             for check in life.plan.verification
         ],
     }
+
+
+def _validation(life: Life) -> Json | None:
+    found = life.validation
+    if found is None:
+        return None
+    stages = life.plan.stages()
+    return {
+        "began": rfc3339(found.began),
+        "stage": stages[found.stage].name if found.stage < len(stages) else None,
+        "until": rfc3339(found.began + STAGES[stages[-1].name][0]),
+        "failing": [{"check": check, "detail": detail} for check, detail in found.failing.items()],
+        "relapses": found.relapses,
+        "ended": rfc3339(found.ended),
+    }
+
+
+def _items(life: Life) -> list[Json]:
+    rows: list[Json] = []
+    for number, item in enumerate(life.plan.items(), 1):
+        tick = life.ticks.get(item.item)
+        ticked = None if tick is None else {"by": tick.by, "at": rfc3339(tick.at), "comment": tick.comment}
+        rows.append({"number": number, "item": item.item, "owner": item.owner, "ticked": ticked})
+    return rows
 
 
 def _resolution(life: Life) -> Json | None:

@@ -81,6 +81,18 @@ class SafetyCheckModel(QuestionModel):
     """Asked before anything is done; a failure lowers to `ask` (rule D2)."""
 
 
+class ValidationCheckModel(QuestionModel):
+    """Asked again and again after success; twice failed in a row, it pages (rule S4)."""
+
+    every: Annotated[
+        Annotated[Ms, Duration("10s", "6h")] | None,
+        Field(description="default 1m, 5m, 30m in the three stages"),
+    ] = None
+    on_fail: Annotated[Literal["fail", "warn"], Field(description="warn: it stands in the report alone")] = (
+        "fail"
+    )
+
+
 class VerificationModel(QuestionModel):
     """Asked each interval once the steps are done (rule S3)."""
 

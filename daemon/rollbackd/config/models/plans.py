@@ -16,7 +16,13 @@ from rollbackd.config.models.base import (
     one_of,
     shell_is_said,
 )
-from rollbackd.config.models.checks import Program, SafetyCheckModel, VerificationModel, argv_is_a_list
+from rollbackd.config.models.checks import (
+    Program,
+    SafetyCheckModel,
+    ValidationCheckModel,
+    VerificationModel,
+    argv_is_a_list,
+)
 from rollbackd.config.models.instance import Version
 from rollbackd.config.models.types import NAME, VARIABLE, Comparison, Duration, Promql, Text, Whole
 from rollbackd.core.model import Limit, Ms, PlanType
@@ -252,6 +258,27 @@ class ScopeModel(Model):
     summary: Annotated[Line, Field(description="when it is enough")] = ""
 
 
+class ItemModel(Model):
+    item: Annotated[Line, Field(description="what a person looks at")]
+    owner: Annotated[str, Text(least=0), Field(description="who is to")] = ""
+
+
+class StageModel(Model):
+    checks: Annotated[
+        list[ValidationCheckModel],
+        Field(default_factory=list, max_length=100, description="asked for as long as the stage lasts"),
+    ]
+    items: Annotated[
+        list[ItemModel], Field(default_factory=list, max_length=100, description="ticked by a person")
+    ]
+
+
+class ValidationModel(Model):
+    immediate: Annotated[StageModel | None, Field(description="the first 15 minutes after verified")] = None
+    short_term: Annotated[StageModel | None, Field(description="until an hour after")] = None
+    long_term: Annotated[StageModel | None, Field(description="until a day after")] = None
+
+
 class PlanModel(Model):
     version: Annotated[Version, Field(description="of the file's form")]
     plan: Annotated[str, NAME, Defines("plan"), Field(description="its name")]
@@ -336,6 +363,13 @@ class PlanModel(Model):
             "Beside the trigger itself, from the last step plus `settle` on",
         ),
     ]
+    manual_verification: Annotated[
+        list[ItemModel],
+        Field(default_factory=list, max_length=100, description="what people look at (S3)"),
+    ]
+    validation: Annotated[
+        ValidationModel | None, Field(description="what is looked at for a day after success (S4)")
+    ] = None
     verify_windows: Annotated[
         int,
         Whole(0, 100),

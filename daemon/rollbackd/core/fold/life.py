@@ -8,7 +8,17 @@ from msgspec.structs import replace
 
 from rollbackd.core import events as e
 from rollbackd.core.fold.mapping import drop, put
-from rollbackd.core.state import Answered, Approval, Current, Held, Parked, StepRecord, Verification
+from rollbackd.core.state import (
+    Answered,
+    Approval,
+    Current,
+    Held,
+    Parked,
+    StepRecord,
+    Tick,
+    Validating,
+    Verification,
+)
 
 if TYPE_CHECKING:
     from rollbackd.core.model import Ms
@@ -69,6 +79,17 @@ def fold_one(life: Life, event: e.LifeEvent) -> Life:
             )
         case e.RollbackVerified():
             return replace(life, state="running", verified=event.at, revision=life.revision + 1)
+        case e.ValidationBegan():
+            return replace(
+                life, validation=Validating(life.verified if life.verified is not None else event.at)
+            )
+        case e.ItemTicked():
+            tick = Tick(event.by, event.channel, event.at, event.comment)
+            return replace(life, ticks=put(life.ticks, event.item, tick))
+        case e.ValidationFailed() | e.ValidationRecovered() | e.StageEnded() | e.ValidationEnded():
+            if life.validation is None:
+                return life
+            return replace(life, validation=_validated(life.validation, event))
         case e.CleanupFailed():
             return replace(life, cleanup_failed=event.detail)
         case e.PhaseFailed():
@@ -148,10 +169,41 @@ def _fold_wait(life: Life, event: e.WaitBegan | e.VetoOpened | e.WaitEnded | e.L
             )
 
 
+def _validated(
+    validation: Validating,
+    event: e.ValidationFailed | e.ValidationRecovered | e.StageEnded | e.ValidationEnded,
+) -> Validating:
+    match event:
+        case e.ValidationFailed():
+            failing = put(validation.failing, event.check, event.detail)
+            return replace(validation, failing=failing, relapses=validation.relapses + 1)
+        case e.ValidationRecovered():
+            return replace(validation, failing=drop(validation.failing, event.check))
+        case e.StageEnded():
+            return replace(validation, stage=validation.stage + 1, fails={}, passed={}, last_asked={})
+        case e.ValidationEnded():
+            return replace(validation, ended=event.at)
+
+
+def _looked(validation: Validating, event: e.CheckAnswered) -> Validating:
+    """A check of the stage at hand was answered; who cannot tell has not failed."""
+    name, fails = event.name, validation.fails.get(event.name, 0)
+    if event.answer != "cannot_tell":
+        fails = 0 if event.answer == "pass" else fails + 1
+    return replace(
+        validation,
+        fails=put(validation.fails, name, fails),
+        passed=put(validation.passed, name, validation.passed.get(name, 0) + (event.answer == "pass")),
+        last_asked=put(validation.last_asked, name, event.at),
+    )
+
+
 def check_answered(life: Life, event: e.CheckAnswered) -> Life:
     slot = event.check.split("/", 2)[-1]
     answered = Answered(event.name, event.answer, event.at, event.status, event.detail, event.output)
     life = replace(life, checks=put(life.checks, slot, answered))
+    if slot.startswith("validate/") and life.validation is not None:
+        return replace(life, validation=_looked(life.validation, event))
     verification = life.verification
     if verification is None or not slot.startswith("verify/"):
         return life

@@ -215,7 +215,8 @@ def close_lives(state: State) -> State:
 
 def _over(state: State, life: Life) -> bool:
     """Nothing about this life is open: ended, its services released, its pages resolved."""
-    return life.ended is not None and not life.holds_services and f"life/{life.id}" not in state.matters
+    open_ = life.holds_services or life.validating() or f"life/{life.id}" in state.matters
+    return life.ended is not None and not open_
 
 
 def _leave(state: State, lives: list[Life]) -> State:
