@@ -182,8 +182,6 @@ def _check_regions(document: Document, model: PlanModel) -> None:
                     document.problem((*loc, "regions", index), what, f"name one of {known}")
     if model.regions and not each:
         document.problem(("regions",), "no step runs in each of them", "add `each: serial` to a step")
-    if model.at_once is not None and not model.regions:
-        document.problem(("at_once",), "means nothing without `regions`", "remove it")
     for name, scope in model.scopes.items():
         for index, region in enumerate(scope.regions or ()):
             if region not in model.regions:

@@ -86,6 +86,14 @@ def in_each_region(mapping: Mapping) -> Iterator[Complaint]:
         yield Complaint(("each",), "people are asked one after the other", "write serial")
 
 
+@drawn(
+    {
+        "allOf": [
+            {"if": {"required": ["run"]}, "then": {"required": ["timeout"]}},
+            {"if": {"required": ["manual"]}, "then": {"required": ["owner"]}},
+        ]
+    }
+)
 def people_run_nothing(mapping: Mapping) -> Iterator[Complaint]:
     """`run` needs `timeout`, `manual` needs `owner`; a gate and what is done by hand have nothing else of a
     program's."""
@@ -280,6 +288,8 @@ class ValidationModel(Model):
 
 
 class PlanModel(Model):
+    rules = (needs("at_once", "regions"),)
+
     version: Annotated[Version, Field(description="of the file's form")]
     plan: Annotated[str, NAME, Defines("plan"), Field(description="its name")]
     owner: Annotated[Line, Field(description="who answers for it. For people")]
