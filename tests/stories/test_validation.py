@@ -157,3 +157,20 @@ def test_items_to_verify_by_hand_are_looked_at_within_the_first_stage() -> None:
 
 def test_a_plan_without_validation_is_over_with_its_end() -> None:
     assert verified(validation=()).state.lives == {}
+
+
+def test_what_is_failing_is_asked_beyond_its_stage_until_it_passes() -> None:
+    """A page that nobody can end but by hand would climb for a day."""
+    stages = (
+        ValidationStage("immediate", (made.query_check("errors"),)),
+        ValidationStage("short_term", (made.query_check("orders"),)),
+    )
+    one = verified(*["fail"] * 17, "pass", validation=stages)
+    one.run(span=16 * MINUTE)
+    assert [x.failing for x in one.of(e.StageEnded)] == [("errors",)]
+    assert "relapse/api-1/errors" in one.state.matters
+    one.run(span=10 * MINUTE)
+    assert [(x.stage, x.check) for x in one.of(e.ValidationRecovered)] == [("immediate", "errors")]
+    assert one.state.matters == {}
+    asked = [x.at for x in one.of(e.CheckAnswered) if x.check.endswith("validate/immediate/errors")]
+    assert asked[-1] == one.of(e.ValidationRecovered)[0].at

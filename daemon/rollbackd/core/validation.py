@@ -44,12 +44,26 @@ def items(life: Life, stage: ValidationStage) -> tuple[Item, ...]:
     return (*(life.plan.manual_verification if stage == first else ()), *stage.items)
 
 
-def checks_due(life: Life) -> Iterator[tuple[str, Check, Ms]]:
-    """The slot of each check of the stage at hand, and when it is to be asked (steady)."""
+def looked_at(life: Life) -> Iterator[tuple[ValidationStage, Check]]:
+    """The checks of the stage at hand; and those of earlier ones that are failing, until they pass."""
     stage, validation = stage_at_hand(life), life.validation
     if stage is None or validation is None:
         return
+    own = {check.name for check in stage.checks}
+    for earlier in life.plan.stages()[: validation.stage]:
+        for check in earlier.checks:
+            if check.name in validation.failing and check.name not in own:
+                yield earlier, check
     for check in stage.checks:
+        yield stage, check
+
+
+def checks_due(life: Life) -> Iterator[tuple[str, Check, Ms]]:
+    """The slot of each check that is looked at, and when it is to be asked (steady)."""
+    validation = life.validation
+    if validation is None:
+        return
+    for stage, check in looked_at(life):
         every = check.every if check.every is not None else STAGES[stage.name][1]
         asked = validation.last_asked.get(check.name)
         yield (
@@ -85,10 +99,10 @@ def _overtaken(turn: Turn, life: Life) -> str:
 
 
 def _judge(turn: Turn, life: Life) -> None:
-    stage, validation = stage_at_hand(life), life.validation
-    if stage is None or validation is None:
+    validation = life.validation
+    if validation is None:
         return
-    for check in stage.checks:
+    for stage, check in looked_at(life):
         fails = validation.fails.get(check.name, 0)
         said = life.checks.get(f"validate/{stage.name}/{check.name}")
         if fails >= FAILS and check.name not in validation.failing and check.on_fail == "fail":
