@@ -197,3 +197,44 @@ def test_a_failed_phase_does_not_hold_an_abort_up() -> None:
     one.run(span=5 * MINUTE)
     assert one.ran() == ["flush"]
     assert one.state_of("api-1") == "aborted"
+
+
+def test_only_the_very_first_step_of_a_life_has_a_last_moment() -> None:
+    """W7: when a part failed, something has run; the wider plan cannot be too late."""
+    parts = plan(scope("application", "application", widen_to=ALL), verify_windows=3)
+    trigger = made.trigger(scope="application")
+    one = Story(made.config(trigger, plans=(parts,)))
+    one.world.steps["deploy"] = [{"after": 5 * MINUTE, "status": 1}]
+    one.tape(trigger, "BBB", ".")
+    one.run(span=20 * MINUTE)
+    assert [x.not_after is not None for x in one.of(e.StepOrdered)] == [True, False, False, False]
+    assert one.ran() == ["deploy", "drain", "restore", "deploy"]
+
+
+@pytest.mark.parametrize("answer", ["done", "skip"])
+def test_what_is_left_of_a_step_that_a_person_called_over_stands_against_widening(answer: Any) -> None:
+    """The wider plan would run it again beside itself (X4)."""
+    one = started(
+        scope("application", "stop", "application", widen_to=ALL),
+        of="application",
+        script={"drain": [{"outcome": "timed_out", "tree_gone": False}], "deploy": [{"status": 1}]},
+    )
+    one.run(span=MINUTE)
+    assert one.say(s.Confirm("api-1", "drain", answer)).accepted
+    one.run(span=MINUTE)
+    assert one.state_of("api-1") == "failed"
+    assert one.ran() == ["drain", "deploy"]
+
+
+def test_what_is_widened_to_counts_as_rolled_back_as_often_and_is_spent_anew() -> None:
+    """D2, D6; also where a person rearmed the plan meanwhile."""
+    one = started(
+        scope("application", "application", widen_to=ALL),
+        of="application",
+        script={"deploy": [{"after": MINUTE, "status": 1}]},
+    )
+    one.run(span=30 * SECOND)
+    assert one.say(s.Rearm(plan="api", comment="looked at it")).accepted
+    one.run(span=5 * MINUTE)
+    assert set(one.state.spent) == {"api", "db"}
+    assert [mark.services for mark in one.state.rate] == [("api", "db")]

@@ -231,7 +231,6 @@ def _ask_a_person(turn: Turn, life: Life, current: Current) -> None:
 
 
 def _order(turn: Turn, life: Life, current: Current, *, attempt: int, doubts: int = 0) -> None:
-    first = not life.steps and not any(each.started for each in life.currents)
     turn.emit(
         e.StepOrdered(
             at=turn.now,
@@ -241,7 +240,7 @@ def _order(turn: Turn, life: Life, current: Current, *, attempt: int, doubts: in
             execution=life.executions + 1,
             attempt=attempt,
             doubts=doubts,
-            not_after=not_after(turn, life) if first else None,
+            not_after=not_after(turn, life) if life.untouched() else None,
         )
     )
 

@@ -9,7 +9,9 @@ from rollbackd.core.ladder import tell
 from rollbackd.core.state import holders
 
 if TYPE_CHECKING:
-    from rollbackd.core.model import Plan
+    from collections.abc import Iterator
+
+    from rollbackd.core.model import Phase, Plan, Step
     from rollbackd.core.state import Life
     from rollbackd.core.turn import Turn
 
@@ -26,6 +28,17 @@ def processes_gone(life: Life) -> bool:
     """Whether nothing is left of what it stopped in or failed at."""
     failed = all(record.tree_gone for record in life.steps if record.result == "failed")
     return failed and all(current.tree_gone for current in life.currents)
+
+
+def ahead(life: Life) -> Iterator[tuple[tuple[Phase, Step], ...]]:
+    """What is left of each batch, in their order; not what a failed phase would have done (X1, X7)."""
+    behind = {record.step for record in life.steps}
+    skipping = life.from_step is not None
+    for batch in life.plan.batches():
+        skipping = skipping and life.from_step not in {step.name for _, step in batch}
+        rest = tuple(one for one in batch if one[1].name not in behind)
+        if rest and not skipping and rest[0][0].name not in life.failed_phases:
+            yield rest
 
 
 def or_wider(turn: Turn, life: Life, why: str) -> str | None:
@@ -54,7 +67,7 @@ def _wider(life: Life) -> Plan | None:
 def _obstacle(turn: Turn, life: Life, wider: Plan) -> str | None:
     if life.abort is not None:
         return f"aborted by {life.aborted_by}"
-    if not processes_gone(life):
+    if not processes_gone(life) or not all(record.tree_gone for record in life.steps):
         return "processes of a step could not be shown gone"
     point = irreversible_step(life)
     if point is not None:

@@ -306,6 +306,10 @@ class Life(Struct, frozen=True):
     def executing(self, execution: int) -> Current | None:
         return next((current for current in self.currents if current.execution == execution), None)
 
+    def untouched(self) -> bool:
+        """None of its steps has started, or is behind it: also of a part that was not enough."""
+        return self.last_step_ended is None and not any(current.started for current in self.currents)
+
     def step_running(self) -> bool:
         return any(current.stage == "running" for current in self.currents)
 

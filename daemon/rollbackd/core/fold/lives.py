@@ -22,6 +22,7 @@ from rollbackd.core.state import (
 )
 
 if TYPE_CHECKING:
+    from rollbackd.core.model import Ms
     from rollbackd.core.state import State
 
 HOUR = 3_600_000
@@ -79,15 +80,15 @@ def _life_opened(state: State, event: e.LifeOpened) -> State:
     return _keep(replace(state, numbers=put(state.numbers, event.plan.name, number)), life)
 
 
+def _spent(life: Life, at: Ms) -> Spent:
+    release = life.checks.get("release")
+    bad = release.output if release is not None and release.answer == "pass" else None
+    return Spent(life=life.id, plan=life.plan.name, at=at, bad_release=bad)
+
+
 def _rollback_began(state: State, life: Life, event: e.RollbackBegan) -> State:
     services = life.plan.services
-    release = life.checks.get("release")
-    spent = Spent(
-        life=life.id,
-        plan=life.plan.name,
-        at=event.at,
-        bad_release=release.output if release is not None and release.answer == "pass" else None,
-    )
+    spent = _spent(life, event.at)
     life = replace(
         life,
         state="running",
@@ -117,9 +118,10 @@ def _rollback_began(state: State, life: Life, event: e.RollbackBegan) -> State:
 
 def _widened(state: State, life: Life, event: e.ScopeWidened) -> State:
     """From the beginning of the wider plan; what it takes hold of in addition is spent with the rest."""
-    spent = next((entry for entry in state.spent.values() if entry.life == life.id), None)
-    if spent is not None:
-        state = replace(state, spent={**state.spent, **dict.fromkeys(event.plan.services, spent)})
+    services = event.plan.services
+    rate = tuple(replace(mark, services=services) if mark.life == life.id else mark for mark in state.rate)
+    spent = dict.fromkeys(services, _spent(life, life.began if life.began is not None else event.at))
+    state = replace(state, spent={**state.spent, **spent}, rate=rate)
     asked = [slot for slot in life.checks if slot.startswith(("guard/", "verify/"))]
     life = replace(
         life,
@@ -168,8 +170,7 @@ def _life_ended(state: State, life: Life, event: e.LifeEnded) -> State:
         for key, entry in state.disarmed.items()
     }
     changes = replace(state, disarmed=disarmed)
-    untouched = not life.steps and not any(current.started for current in life.currents)
-    if life.began is not None and untouched and event.end not in BAD_ENDS:
+    if life.began is not None and life.untouched() and event.end not in BAD_ENDS:
         spent = {s: entry for s, entry in state.spent.items() if entry.life != life.id}
         rate = tuple(mark for mark in state.rate if mark.life != life.id)
         changes = replace(changes, spent=spent, rate=rate)
