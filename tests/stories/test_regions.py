@@ -221,3 +221,58 @@ def test_regions_at_once_share_one_clock() -> None:
     one = running(long, script=script, level=4, sla=10 * MINUTE, timeout=60 * MINUTE)
     one.run(span=20 * MINUTE)
     assert sorted(x.region for x in one.of(e.SlaBreached)) == ["", "us"]
+
+
+def lenient(each: Step) -> tuple[Any, ...]:
+    return (phase("warm", each, on_failure="continue"), phase("then", "deploy"))
+
+
+def test_a_phase_that_may_fail_ends_in_every_region_before_the_next_begins() -> None:
+    """X1, X7: what runs in the others ends, and nothing more of it is started; then the plan goes on."""
+    script: Any = {
+        "go@eu": [{"after": 10 * SECOND, "status": 1}],
+        "go@us": [{"after": MINUTE, "status": 1}, {}],
+    }
+    retried = step("go", each="parallel", attempts=2)
+    one = running(phases=lenient(retried), script={**script, "go@eu": script["go@eu"] * 2}, at_once=2)
+    one.run(span=5 * MINUTE)
+    assert one.ran() == ["go@eu", "go@us", "go@eu", "deploy"]
+    assert at_once(one) == 2
+    assert [(x.step, x.result) for x in one.of(e.StepSettled)] == [
+        ("go@eu", "failed"),
+        ("go@us", "failed"),
+        ("deploy", "done"),
+    ]
+    assert len(one.of(e.PhaseFailed)) == 1
+    assert one.states() == {"api-1": "verified"}
+
+
+def test_what_pauses_in_a_region_is_given_up_when_another_failed_for_good() -> None:
+    script: Any = {"go@eu": [{"status": 1}] * 2, "go@us": [{"after": 30 * SECOND, "status": 1}, {}]}
+    retried = step("go", each="parallel", attempts=2, backoff=MINUTE, regions=("eu", "us"))
+    one = running(phases=lenient(retried), script=script)
+    one.run(span=5 * MINUTE)
+    assert one.ran() == ["go@eu", "go@us", "go@eu", "deploy"]
+    assert [x.result for x in one.of(e.StepSettled)] == ["failed", "failed", "done"]
+    assert one.states() == {"api-1": "verified"}
+
+
+def test_a_step_that_hangs_is_told_of_anew_once_another_region_was_answered() -> None:
+    """X9: the pages of a life are one matter; it does not end while something hangs."""
+    script: Any = {"go@eu": [{"after": 30 * MINUTE}], "go@us": [{"outcome": "in_doubt", "after": 2 * MINUTE}]}
+    hangs = step("go", each="parallel", interrupt="never", regions=("eu", "us"))
+    one = running(hangs, script=script, timeout=60 * MINUTE)
+    one.run(span=3 * MINUTE)
+    assert one.state.matters["life/api-1"].cause == "in_doubt"
+    one.say(s.Confirm("api-1", "go@us", "done"))
+    assert one.state.matters["life/api-1"].cause == "step_overdue"
+
+
+def test_the_clock_of_a_region_ends_with_what_is_still_to_come_there() -> None:
+    """S1: what a failed phase would have done, or what came before `--from`, never comes."""
+    long = Step("slow", made.command("slow", timeout=60 * MINUTE))
+    phases = (phase("warm", SERIAL, on_failure="continue"), phase("then", long))
+    script: Any = {"go@eu": [{"status": 1}], "slow": [{"after": 15 * MINUTE}]}
+    one = running(phases=phases, script=script, level=4, sla=10 * MINUTE, timeout=60 * MINUTE)
+    one.run(span=20 * MINUTE)
+    assert one.of(e.SlaBreached) == []

@@ -89,6 +89,13 @@ def _stopping(life: Life) -> bool:
     return _failed(life) is not None or life.abort is not None or life.held is not None
 
 
+def _given_up(life: Life, current: Current) -> bool:
+    """Its phase failed in another region: nothing more of it is started (X1)."""
+    return current.phase in life.failed_phases or (
+        life.verified is not None and life.cleanup_failed is not None
+    )
+
+
 def _going_down(life: Life) -> bool:
     """One region failed, and in no other does anything run still, or wait to be judged."""
     return _failed(life) is not None and not any(map(_busy, life.currents))
@@ -107,6 +114,8 @@ def _next_step(turn: Turn, life: Life) -> None:
 def _reach(turn: Turn, life: Life) -> None:
     """The next step; of one that runs in several regions at once, as many as may."""
     room = (life.plan.at_once or len(life.plan.regions) or 1) - len(life.currents)
+    if any(_given_up(life, current) for current in life.currents):
+        return  # the next phase comes once no region is at this one any more
     for phase, step in _following(life)[: max(room, 0)]:
         _reach_step(turn, life, phase, step)
 
@@ -132,21 +141,12 @@ def _first_stage(step: Step) -> Stage:
 
 def _following(life: Life) -> list[tuple[Phase, Step]]:
     """What of the first batch that is not behind us is not at hand yet; clean-up only once verified (X1)."""
-    behind = {record.step for record in life.steps}
     at_hand = {current.step for current in life.currents}
-    skipping = life.from_step is not None
-    for batch in life.plan.batches():
-        phase, _ = batch[0]
-        if phase.after_verified and life.verified is None:
+    for rest in scope.ahead(life):
+        phase, _ = rest[0]
+        if phase.after_verified and (life.verified is None or life.cleanup_failed is not None):
             return []
-        if skipping:
-            skipping = life.from_step not in {step.name for _, step in batch}
-        if skipping or phase.name in life.failed_phases:
-            continue
-        rest = [(phase, step) for phase, step in batch if step.name not in behind]
-        if rest:
-            left = [one for one in rest if one[1].name not in at_hand]
-            return left if life.cleanup_failed is None else []
+        return [one for one in rest if one[1].name not in at_hand]
     return []
 
 
@@ -167,6 +167,10 @@ def _park(turn: Turn, life: Life, reason: ParkReason, detail: str, step: str = "
 
 
 def _go_on(turn: Turn, life: Life, current: Current) -> None:
+    if not _busy(current) and current.stage != "doubtful" and _given_up(life, current):
+        result: e.StepResult = "failed" if current.ran else "skipped"
+        settle(turn, life, current, result, by="run", detail="it failed in another region")
+        return
     match current.stage:
         case "guarding":
             _guard(turn, life, current)
@@ -303,6 +307,9 @@ def _doubt(turn: Turn, life: Life, current: Current) -> None:
 def _again(turn: Turn, life: Life, current: Current) -> None:
     if life.abort is not None:
         _abort(turn, life, current, f"; step {current.step} is in doubt")
+    elif _given_up(life, current):
+        _, step = at_hand(life, current)
+        _attempt_failed(turn, life, current, step, "in doubt, and not run again: it failed in another region")
     elif not _stopping(life):
         _order(turn, life, current, attempt=current.attempt, doubts=current.doubts + 1)
 
@@ -353,7 +360,8 @@ def _verified(turn: Turn, life: Life, current: Current) -> None:
 
 
 def _attempt_failed(turn: Turn, life: Life, current: Current, step: Step, why: str) -> None:
-    if current.attempt < step.attempts and life.abort is None and _failed(life) is None:
+    stopped = life.abort is not None or _failed(life) is not None or _given_up(life, current)
+    if current.attempt < step.attempts and not stopped:
         if not current.tree_gone:  # a person said done, and it is not: nothing runs beside what is left (X4)
             what = f"step {step.name}: {why}; its processes could not be shown gone"
             _park(turn, life, "in_doubt", what, step.name)
@@ -378,6 +386,8 @@ def _without(turn: Turn, life: Life, phase: str, why: str) -> None:
     """A step has failed: what that means for its phase (X1, X7)."""
     failed = _failed(life)
     if life.verified is not None:
+        if life.cleanup_failed is not None:
+            return
         turn.emit(e.CleanupFailed(at=turn.now, life=life.id, detail=f"{phase}: {why}"))
         open_life_matter(turn, turn.state.lives[life.id], "cleanup_failed", why)
     elif failed is None and phase not in life.failed_phases:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
-from rollbackd.core import wording
+from rollbackd.core import scope, wording
 from rollbackd.core.ladder import open_matter, resolve_matter
 from rollbackd.core.notation import span
 
@@ -41,7 +41,7 @@ def region_deadlines(life: Life) -> Iterator[tuple[str, Ms]]:
     if life.began is None or life.ended is not None or life.verified is not None:
         return
     steps = {step.name: step for phase, step in life.plan.steps() if not phase.after_verified}
-    behind = {record.step for record in life.steps if record.result != "failed"}
+    left = {step.region for rest in scope.ahead(life) for _, step in rest if step.name in steps}
     begun: dict[str, Ms] = {}
     began = [(one.step, one.began) for one in life.steps] + [(one.step, one.began) for one in life.currents]
     for name, at in began:
@@ -49,7 +49,7 @@ def region_deadlines(life: Life) -> Iterator[tuple[str, Ms]]:
         if region:
             begun[region] = min(at, begun.get(region, at))
     for region, at in begun.items():
-        if any(step.region == region and name not in behind for name, step in steps.items()):
+        if region in left:
             yield region, at + life.plan.sla
 
 

@@ -233,11 +233,17 @@ def _resumed(life: Life, event: e.LifeResumed) -> Life:
         unanswered = life.wait == "checking" and life.wait_over is None
         automatic = life.approval is None and not unanswered
         return replace(life, wait_over=event.at if automatic else life.wait_over)
+    life = _unasked(life)
     guarding = {f"guard/{current.phase}" for current in life.currents if current.stage == "guarding"}
     life = replace(life, checks=drop(life.checks, *sorted(guarding)))
     if life.wait == "refused":
         return replace(life, wait_over=event.at)
     return replace(life, state="verifying" if life.verification and not life.verified else "running")
+
+
+def _unasked(life: Life) -> Life:
+    """What people were asked is answered, and pages no more: a step that still hangs is told of anew (X9)."""
+    return replace(life, currents=tuple(replace(current, overdue=False) for current in life.currents))
 
 
 def absent(life: Life, gone: Ms) -> Life:
@@ -287,7 +293,7 @@ def _fold_step(life: Life, event: e.LifeEvent) -> Life:
             return replace(life, steps=(*life.steps, record), currents=rest, last_step_ended=event.at)
         case e.StepConfirmed() | e.GateApproved():
             return replace(
-                life,
+                _unasked(life),
                 state="running",
                 parked=None,
                 overrun_at=event.overrun_at,
