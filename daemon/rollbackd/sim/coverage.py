@@ -29,6 +29,7 @@ _BECOMES = {
     "life_held": "held",
     "verification_began": "verifying",
     "rollback_verified": "running",
+    "scope_widened": "running",
     "life_opened": "checking",
 }
 
@@ -53,6 +54,15 @@ MEETS: dict[str, tuple[frozenset[str], str]] = {
     "step_staged": (RUNS | {"parked"}, "a step is at hand"),
     "step_overdue": (RUNS - {"verifying"}, "a step runs"),
     "step_settled": (RUNS - {"verifying"}, "a step is at hand"),
+    "gate_approved": (frozenset({"parked", "held"}), "only a gate that waits"),
+    "phase_failed": (RUNS - {"verifying"}, "a step is at hand"),
+    "scope_widened": (RUNS, "out of a failed step, or of a proof that breaches"),
+    "validation_began": (frozenset({"running", "held"}), "it follows the proof"),
+    "validation_failed": (frozenset(), "its life is verified"),
+    "validation_recovered": (frozenset(), "its life is verified"),
+    "stage_ended": (frozenset(), "its life is verified"),
+    "validation_ended": (frozenset(), "its life is verified"),
+    "item_ticked": (BEFORE | RUNS | {"parked"}, "an open life is looked at"),
     "life_parked": (RUNS, "once, and only what runs"),
     "life_resumed": (frozenset({"held", "parked"}), "only what was stopped"),
     "step_confirmed": (frozenset({"parked", "held"}), "only a step in doubt"),
@@ -120,7 +130,7 @@ class Coverage:
             self.ends[becomes] += 1
         elif row.kind == "life_held":
             self._held[life] = state
-        elif row.kind in ("life_resumed", "step_confirmed"):
+        elif row.kind in ("life_resumed", "step_confirmed", "gate_approved"):
             before = self._held.pop(life, "running")
             becomes = "running" if before in ("parked", "held") else before
         if becomes is not None:

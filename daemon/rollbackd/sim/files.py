@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from rollbackd.core.model import Config
     from rollbackd.sim.happenings import Scenario
 
-SHAPES = 120
+SHAPES = 160
+SLOW = 144
+"""From this shape on windows are far apart, so that days pass cheaply; plans are looked at for a day (S4)."""
+
 EDITIONS = 6
+STAGES = ("immediate", "short_term", "long_term")
+REGIONS = ("eu", "us", "ap")
 RECEIVERS = ("sre", "am", "hook", "chat")
 
 
@@ -61,10 +66,9 @@ def read(files: Files) -> Config:
 def write(shape: int, edition: int) -> Files:
     chance = Chance("shape", shape)
     plans = [_plan(chance, number) for number in range(chance.between(1, 3, "plans"))]
-    groups = [
-        _group(chance, number, [plan["plan"] for plan in plans])
-        for number in range(chance.between(1, 2, "groups"))
-    ]
+    groups = [_group(chance, number, plans) for number in range(chance.between(1, 2, "groups"))]
+    if shape >= SLOW:
+        _slow(chance, plans, groups)
     files: Files = {"rollbackd.yml": _main(chance), "triggers/all.yml": {"groups": groups}}
     files |= {f"plans/{plan['plan']}/plan.yml": plan for plan in plans}
     if edition:
@@ -141,7 +145,106 @@ def _plan(chance: Chance, number: int) -> dict[str, Any]:
         plan["verification"].append(
             {"check": "smoke", "run": ["true", "smoke"], "on_fail": chance.pick(["fail", "warn"], name, "w")}
         )
+    if yes(35, "regions"):
+        _everywhere(chance, plan)
+    if yes(30, "people"):
+        _by_people(chance, plan)
+    if yes(45, "scopes"):
+        _parts(chance, plan)
+    if yes(25, "validation"):
+        _looked_at(chance, plan)
     return plan
+
+
+def _everywhere(chance: Chance, plan: dict[str, Any]) -> None:
+    """Some of its steps run in each region (X1)."""
+    name = plan["plan"]
+    plan["regions"] = list(REGIONS[: chance.between(2, 3, name, "regions")])
+    if chance.yes(40, name, "cap"):
+        plan["at_once"] = chance.between(1, 2, name, "at once")
+    if chance.yes(40, name, "short"):
+        plan["sla"] = chance.pick(["130s", "130s", "3m"], name, "sla")
+    steps = [step for phase in plan["phases"] for step in phase["steps"]]
+    for number, step in enumerate(steps):
+        if number == 0 or chance.yes(50, name, step["step"], "each"):
+            step["each"] = chance.pick(["parallel", "parallel", "serial"], name, step["step"], "how")
+
+
+def _by_people(chance: Chance, plan: dict[str, Any]) -> None:
+    """Gates, and what is done by hand; often before what cannot be undone, or is guarded (X1)."""
+    name = plan["plan"]
+    for number, phase in enumerate(plan["phases"]):
+        if chance.yes(45, name, number, "gate"):
+            at = chance.between(0, len(phase["steps"]), name, number, "gate at")
+            phase["steps"].insert(at, {"step": f"gate{number}", "gate": "approve", "from": "the lead"})
+        if chance.yes(35, name, number, "by hand"):
+            step: dict[str, Any] = {
+                "step": f"hand{number}",
+                "manual": "Turn it round.",
+                "owner": f"{name}-oncall",
+            }
+            if chance.yes(40, name, number, "proven"):
+                step["verify"] = {"expr": f'verify{{of="{name}"}}', "pass": "== 0", "within": "15s"}
+            if plan.get("regions") and chance.yes(40, name, number, "each"):
+                step["each"] = "serial"
+            phase["steps"].insert(chance.between(0, len(phase["steps"]), name, number, "hand at"), step)
+
+
+def _parts(chance: Chance, plan: dict[str, Any]) -> None:
+    """Scopes, one wider than the other (X7)."""
+    name, services = plan["plan"], plan["services"]
+    acting = [phase for phase in plan["phases"] if phase.get("after") is None]
+    names = [phase["phase"] for phase in acting]
+    few = [names[chance.below(len(names), name, "few")]]
+    plan["scopes"] = {"few": {"phases": few, "services": services[:1]}}
+    if len(names) > 2:
+        more = [*few, *[each for each in names if each not in few][:1]]
+        plan["scopes"]["more"] = {"phases": more, "services": services[:1]}
+        plan["scopes"]["few"]["widen_to"] = chance.pick(["more", "more", "all"], name, "to")
+    if plan.get("regions"):
+        plan["scopes"]["here"] = {"phases": few, "services": services[:1], "regions": plan["regions"][:1]}
+    for scope in plan["scopes"].values():
+        points = [
+            s for p in acting if p["phase"] in scope["phases"] for s in p["steps"] if "irreversible" in s
+        ]
+        less = set(scope["phases"]) != set(names) or len(scope["services"]) < len(services)
+        less = less or "regions" in scope
+        if points or not less:
+            scope.pop("widen_to", None)
+        elif chance.yes(85, name, "widens", *scope["phases"]):
+            scope.setdefault("widen_to", "all")
+
+
+def _looked_at(chance: Chance, plan: dict[str, Any]) -> None:
+    """For a quarter of an hour, an hour, a day after success (S4)."""
+    name = plan["plan"]
+    stages = {}
+    for stage in STAGES:
+        if not chance.yes(70, name, stage):
+            continue
+        checks = [{"check": f"lasts-{stage[:4]}", "run": ["true", "lasting"]}]
+        if chance.yes(50, name, stage, "another"):
+            checks.append({"check": f"well-{stage[:4]}", "expr": f'healthy{{of="{name}"}}', "pass": "> 0.5"})
+        if chance.yes(25, name, stage, "warns"):
+            checks.append({"check": f"odd-{stage[:4]}", "run": ["true", "smoke"], "on_fail": "warn"})
+        stages[stage] = {"checks": checks}
+        if chance.yes(50, name, stage, "items"):
+            stages[stage]["items"] = [{"item": f"looked at it, {stage}", "owner": f"{name}-oncall"}]
+    if stages:
+        plan["validation"] = stages
+    if chance.yes(50, name, "by hand") or not stages:
+        plan["manual_verification"] = [{"item": "somebody logged in", "owner": f"{name}-oncall"}]
+
+
+def _slow(chance: Chance, plans: list[dict[str, Any]], groups: list[dict[str, Any]]) -> None:
+    """Verified by their checks alone."""
+    for plan in plans:
+        plan["verify_windows"] = 0
+        _looked_at(chance, plan)
+    for group in groups:
+        group["interval"], group["align"] = "30m", "0s"
+        for trigger in group["triggers"]:
+            trigger.pop("initial_delay", None)
 
 
 def _phase(chance: Chance, plan: str, index: int) -> dict[str, Any]:
@@ -149,7 +252,10 @@ def _phase(chance: Chance, plan: str, index: int) -> dict[str, Any]:
         _step(chance, plan, f"{index}{letter}")
         for letter in "ab"[: chance.between(1, 2, plan, index, "steps")]
     ]
-    return {"phase": f"phase{index}", "estimate": "10s", "steps": steps}
+    phase: dict[str, Any] = {"phase": f"phase{index}", "estimate": "10s", "steps": steps}
+    if index != 9 and chance.yes(20, plan, index, "lenient"):
+        phase["on_failure"] = "continue"
+    return phase
 
 
 def _step(chance: Chance, plan: str, name: str) -> dict[str, Any]:
@@ -181,7 +287,7 @@ def _step(chance: Chance, plan: str, name: str) -> dict[str, Any]:
     return step
 
 
-def _group(chance: Chance, number: int, plans: list[str]) -> dict[str, Any]:
+def _group(chance: Chance, number: int, plans: list[dict[str, Any]]) -> dict[str, Any]:
     triggers = [
         _trigger(chance, f"T{number}{index}", plans)
         for index in range(chance.between(1, 2, number, "triggers"))
@@ -197,7 +303,7 @@ def _group(chance: Chance, number: int, plans: list[str]) -> dict[str, Any]:
     }
 
 
-def _trigger(chance: Chance, name: str, plans: list[str]) -> dict[str, Any]:
+def _trigger(chance: Chance, name: str, plans: list[dict[str, Any]]) -> dict[str, Any]:
     def yes(percent: int, what: str) -> bool:
         return chance.yes(percent, name, what)
 
@@ -208,9 +314,12 @@ def _trigger(chance: Chance, name: str, plans: list[str]) -> dict[str, Any]:
         "windows": chance.between(2, 4, name, "windows"),
         "no_data": chance.pick(["keep", "keep", "keep", "reset", "breach", "ok"], name, "no_data"),
         "arm": "rollout" if yes(40, "rollout") else "always",
-        "plan": chance.pick(plans, name, "plan"),
+        "plan": chance.pick([plan["plan"] for plan in plans], name, "plan"),
         "cooldown": chance.pick(["0s", "30s", "2m", "10m"], name, "cooldown"),
     }
+    scopes = next(list(plan.get("scopes", ())) for plan in plans if plan["plan"] == trigger["plan"])
+    if scopes and yes(60, "scope"):
+        trigger["scope"] = chance.pick(scopes, name, "which")
     if trigger["arm"] == "rollout" and yes(50, "delay"):
         trigger["initial_delay"] = "30s"
     by = ""
@@ -269,7 +378,8 @@ def _edit(files: Files, edition: int) -> None:
             files["rollbackd.yml"]["max_action"] = "ask"
         case 4:
             for name in [name for name in files if name.startswith("plans/")]:
-                files[name]["phases"][0]["steps"][0]["run"] = ["true", "another"]
+                steps = files[name]["phases"][0]["steps"]
+                next(step for step in steps if "run" in step)["run"] = ["true", "another"]
         case 5 if len(groups[0]["triggers"]) > 1:
             del groups[0]["triggers"][0]
         case _:

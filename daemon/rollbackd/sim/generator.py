@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from rollbackd.sim.chance import Chance
-from rollbackd.sim.files import EDITIONS, RECEIVERS, SHAPES, configuration
+from rollbackd.sim.files import EDITIONS, RECEIVERS, SHAPES, SLOW, configuration
 from rollbackd.sim.happenings import (
     TROUBLES,
     UNREACHABLE,
@@ -56,6 +56,9 @@ MOMENTS = (
     "page_delivered",
     "rung_reached",
     "matter_opened",
+    "gate_approved",
+    "phase_failed",
+    "scope_widened",
     "subject_disarmed",
     "subject_armed",
     "check_answered",
@@ -68,6 +71,7 @@ HOLDABLE = (
 )
 
 MEDDLING = (
+    "tick",
     *("ack", "approve", "veto", "hold", "hold", "abort", "abort_now", "resume", "confirm", "resolve"),
     *("pause", "pause", "unpause", "rearm", "start", "begin_rollout", "finish_rollout"),
 )
@@ -77,6 +81,9 @@ PARTLY: tuple[Ailment, ...] = (
     *("well", "lost", "lost", "refused"),
 )
 """What one part of a condition may come to, while the others go on."""
+
+ANSWERS = (("approve", ""), ("approve", ""), ("confirm", "done"), ("confirm", "done"), ("resume", ""))
+"""Of people to a life that is parked."""
 
 STUBBORN: tuple[Goes, ...] = (
     "lost",
@@ -97,6 +104,8 @@ def draw(seed: int) -> Scenario:
     chance = Chance("life", seed)
     shape = chance.below(SHAPES, "shape")
     config = configuration(shape)
+    if shape >= SLOW:
+        return _slow(seed, shape, config)
     until = chance.between(8, 16, "faults") * MINUTE
     happenings = list(_begin(chance, config))
     for number in range(chance.pick((1, 2, 2, 3, 4, 6), "recipes")):
@@ -119,6 +128,69 @@ def draw(seed: int) -> Scenario:
         drift=chance.pick((0, 0, 200, -200), "drift"),
         fresh=chance.yes(80, "fresh"),
     )
+
+
+def _slow(seed: int, shape: int, config: Config) -> Scenario:
+    """What comes in the day after a success (S4): few things, hours apart."""
+    chance = Chance("day", seed)
+    until = chance.pick((2, 8, 25), "faults") * HOUR
+    plan = chance.pick(config.plans, "plan")
+    happenings: list[Happening] = [Says(When(at=20 * SECOND), "start", plan.name)]
+    happenings += [
+        Says(_soon(chance, "life_parked", nth), *chance.pick(ANSWERS, "parked", nth), who="bob")
+        for nth in range(1, 6)
+    ]
+    for number in range(chance.between(1, 5, "happenings")):
+        recipe = chance.pick(AFTERWARDS, "recipe", number)
+        happenings += recipe(Chance("afterwards", seed, number), config, until)
+    return Scenario(seed, shape, until, tuple(happenings), fresh=chance.yes(80, "fresh"))
+
+
+def _later(chance: Chance, until: Ms) -> When:
+    """Some time after the success; mostly soon."""
+    kind = chance.pick(("validation_began",) * 4 + ("stage_ended", "validation_failed"), "kind")
+    after = chance.pick((0, 100, 65_000, 200_000, 840_000, 899_990, 20 * MINUTE, HOUR, 5 * HOUR), "after")
+    return When(on=kind, nth=chance.pick((1, 1, 2), "nth"), after=min(after, until))
+
+
+def relapses(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    what: Trouble = chance.pick(("checks_fail", "checks_fail", "checks_fail", "checks_cannot_tell"), "what")
+    lasts = chance.pick((50 * SECOND, 90 * SECOND, 10 * MINUTE, 50 * MINUTE, 3 * HOUR, 30 * HOUR), "lasts")
+    of = chance.pick(("lasting", "lasting", "healthy", "smoke", ""), "of")
+    yield Fails(_later(chance, until), what, lasts, of)
+
+
+def absent_for_hours(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    down = chance.pick((2 * SECOND, 10 * MINUTE, 50 * MINUTE, 3 * HOUR, 26 * HOUR), "down")
+    yield Dies(_later(chance, until), down, machine=chance.yes(20, "machine"))
+
+
+def ticked(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    for number in range(chance.between(1, 4, "items")):
+        item = str(chance.between(1, 5, number, "item"))
+        yield Says(_later(Chance("tick", chance.below(1 << 30, number)), until), "tick", item)
+
+
+def overtaken(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """By a newer change, or a newer rollback of the same services."""
+    plan = chance.pick(config.plans, "plan")
+    verb = chance.pick(("begin_rollout", "start"), "verb")
+    yield Says(_later(chance, until), verb, plan.name)
+
+
+def resolved_afterwards(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    verb = chance.pick(("resolve", "resolve", "ack"), "verb")
+    yield Says(_later(chance, until), verb)
+
+
+def reloaded_afterwards(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    yield Reloads(_later(chance, until), chance.pick((*range(EDITIONS), -1), "edition"))
+
+
+AFTERWARDS: tuple[Callable[[Chance, Config, Ms], Iterator[Happening]], ...] = (
+    *(relapses, relapses, relapses, absent_for_hours, ticked, ticked),
+    *(overtaken, resolved_afterwards, reloaded_afterwards),
+)
 
 
 def _always(chance: Chance) -> Iterator[StepGoes]:
@@ -190,12 +262,31 @@ def _people(chance: Chance, config: Config) -> Iterator[Happening]:
             yield Says(_soon(chance, "wait_began", nth), "approve", stale=chance.yes(20, "old", nth))
         if chance.yes(30, "acks", nth):
             yield Says(_soon(chance, "rung_reached", nth), "ack")
+    if any(step.run is None for plan in config.plans for _, step in plan.steps()):
+        yield from _asked(chance)
+    if any(plan.items() for plan in config.plans) and chance.yes(50, "ticks"):
+        kind = chance.pick(("rollback_began", "validation_began"), "ticks on")
+        yield Says(_soon(chance, kind, 1), "tick", str(chance.between(1, 3, "item")))
     if chance.yes(20, "rearms"):
         what = chance.pick(("plan", "trigger"), "rearm what")
         yield Says(_soon(chance, "life_ended", 1, 60), "rearm", what)
     if chance.yes(15, "starts"):
-        plan = chance.pick(config.plans, "start").name
-        yield Says(When(at=chance.between(30, 500, "start at") * SECOND), "start", plan)
+        plan = chance.pick(config.plans, "start")
+        scope = chance.pick(plan.scope_names(), "start scope")
+        yield Says(When(at=chance.between(30, 500, "start at") * SECOND), "start", plan.name, scope)
+
+
+def _asked(chance: Chance) -> Iterator[Happening]:
+    """Whoever is asked answers, and sometimes who must not (X1)."""
+    for nth in range(1, 6):
+        if chance.yes(80, "gate", nth):
+            who = chance.pick(("ann", "bob", "bob"), "who", nth)
+            when = _soon(chance, "life_parked", nth)
+            stale = chance.yes(10, "gate seen", nth)
+            yield Says(when, "approve", stale=stale, who=who, twice=chance.yes(10, "gate twice", nth))
+        if chance.yes(60, "hand", nth):
+            answer = chance.pick(("done", "done", "skip", "retry"), "by hand", nth)
+            yield Says(_soon(chance, "life_parked", nth), "confirm", answer, who="bob")
 
 
 def _soon(chance: Chance, kind: str, nth: int, seconds: int = 0) -> When:
@@ -376,7 +467,8 @@ def started_by_hand(chance: Chance, config: Config, until: Ms) -> Iterator[Happe
     """While a life of the plan waits, which it supersedes; or out of the blue."""
     kind = chance.pick(("life_opened", "wait_began", "wait_ended", "veto_opened"), "kind")
     for plan in config.plans:
-        yield Says(When(on=kind, after=chance.pick((0, 4, 900), plan.name)), "start", plan.name)
+        scope = chance.pick(plan.scope_names(), plan.name, "scope")
+        yield Says(When(on=kind, after=chance.pick((0, 4, 900), plan.name)), "start", plan.name, scope)
 
 
 def joins_what_waits(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
@@ -386,6 +478,49 @@ def joins_what_waits(chance: Chance, config: Config, until: Ms) -> Iterator[Happ
     for number, trigger in enumerate(t for t in config.triggers if t.plan == first.plan):
         later = number * chance.pick((10, 25, 60), number, "later") * SECOND
         yield Ails(When(at=at + later), trigger.name, "breach", 300 * SECOND, heals=chance.yes(70, "heals"))
+
+
+def not_enough(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """A part of a plan is rolled back, by hand or by itself, and it breaches on (X7)."""
+    parts = [(plan, scope.name) for plan in config.plans for scope in plan.scopes]
+    if not parts:
+        return
+    plan, scope = chance.pick(parts, "part")
+    lasts = chance.pick((200, 400, 900), "lasts") * SECOND
+    for trigger in config.triggers:
+        if (trigger.plan, trigger.scope) == (plan.name, scope):
+            yield Ails(
+                When(at=70 * SECOND), trigger.name, "breach", lasts, heals=chance.yes(50, trigger.name)
+            )
+    if chance.yes(60, "by hand"):
+        yield Says(When(at=chance.between(60, 200, "at") * SECOND), "start", plan.name, scope)
+    if chance.yes(50, "another"):
+        other = chance.pick(parts, "other")
+        yield Says(
+            When(on="rollback_began", after=chance.pick((0, 900, 9_000), "other after")),
+            "start",
+            other[0].name,
+            other[1],
+        )
+    for nth in (1, 2):
+        if chance.yes(30, "meddle", nth):
+            verb = chance.pick(("abort", "hold", "resume", "rearm", "finish_rollout"), "verb", nth)
+            answer = plan.name if verb == "finish_rollout" else "plan"
+            kind = chance.pick(("step_settled", "scope_widened", "step_ended"), "kind", nth)
+            yield Says(When(on=kind, after=chance.pick((0, 300, 4_000), "after", nth)), verb, answer)
+
+
+def one_region_fails(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
+    """While others run, one dies, hangs or is stopped."""
+    for plan in config.plans:
+        if plan.regions:
+            yield Says(When(at=chance.between(40, 200, plan.name) * SECOND), "start", plan.name)
+    for number in range(chance.between(1, 3, "words")):
+        kind = chance.pick(("step_started", "step_ended", "step_settled", "life_parked"), number, "kind")
+        verb = chance.pick(("hold", "resume", "abort", "abort_now", "confirm", "confirm"), number, "verb")
+        answer = chance.pick(("done", "retry", "skip"), number, "answer")
+        after = chance.pick((0, 100, 2_500, 7_000, 30_000), number, "after")
+        yield Says(When(on=kind, nth=chance.between(1, 4, number, "nth"), after=after), verb, answer)
 
 
 def any_fault(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
@@ -566,6 +701,10 @@ RECIPES: tuple[Callable[[Chance, Config, Ms], Iterator[Happening]], ...] = (
     nobody_knows_whether,
     joins_what_waits,
     joins_what_waits,
+    not_enough,
+    not_enough,
+    one_region_fails,
+    one_region_fails,
     paused_meanwhile,
     full_at_the_worst_moment,
     past_the_point_of_no_return,

@@ -121,7 +121,9 @@ class Says(_Happening, frozen=True):
     """A person speaks. `stale`: with a revision that has moved on; `twice`: and again at once."""
 
     verb: str
-    answer: str = ""  # of confirm; or the name that pause, start and rearm are about
+    answer: str = ""  # of confirm; the item; or the name that pause, start and rearm are about
+    scope: str = ""  # of start
+    who: str = "ann"
     stale: bool = False
     twice: bool = False
 

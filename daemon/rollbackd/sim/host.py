@@ -92,7 +92,7 @@ class Host:
         chance: Chance,
         goes: tuple[StepGoes, ...],
         record: Callable[[tape.Record], None],
-        took_effect: Callable[[str, str, Ms], None],
+        took_effect: Callable[[str, str, str, Ms], None],
     ) -> None:
         self._loop = loop
         self._clocks = clocks
@@ -212,7 +212,8 @@ class Host:
 
     def _did(self, known: _Execution) -> None:
         self.done.add((known.effect.life, known.effect.step))
-        self._took_effect(known.effect.life, known.effect.step, self._loop.now)
+        effect = known.effect
+        self._took_effect(effect.life, effect.env["ROLLBACK_SCOPE"], effect.step, self._loop.now)
 
     def _lost_by_itself(self, known: _Execution) -> None:
         if known.running:

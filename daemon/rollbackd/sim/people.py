@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.core import signals as s
+from rollbackd.core.model import ALL
 
 if TYPE_CHECKING:
     from rollbackd.core.state import Life, State
@@ -23,7 +24,7 @@ def verb_of(says: Says, about: str | None, state: State) -> s.Verb | None:
         case "finish_rollout":
             return s.FinishRollout(plan) if plan else None
         case "start":
-            return s.Start(plan, "by hand") if plan else None
+            return s.Start(plan, "by hand", scope=says.scope or ALL) if plan else None
         case "pause" | "unpause" | "rearm":
             return _about_standing(says, _life(about, state), state)
     life = _life(about, state)
@@ -46,6 +47,8 @@ def verb_of(says: Says, about: str | None, state: State) -> s.Verb | None:
         case "confirm":
             step = life.current.step if life.current is not None else "?"
             return s.Confirm(life.id, step, says.answer or "done", revision)  # type: ignore[arg-type]
+        case "tick":
+            return s.Tick(life.id, says.answer or "1")
         case "resolve":
             return s.Resolve(life.id, "by hand", "it was mended", processes_gone=not says.stale)
     raise ValueError(f"nobody says {says.verb}")

@@ -19,7 +19,7 @@ from rollbackd.journal.memory import MemoryJournal
 from rollbackd.sim import tape
 from rollbackd.sim.chance import Chance
 from rollbackd.sim.disk import Disk
-from rollbackd.sim.files import of
+from rollbackd.sim.files import SLOW, of
 from rollbackd.sim.happenings import Ails, Dies, Fails, Reloads, Says
 from rollbackd.sim.host import Clocks, DaemonClock, Host
 from rollbackd.sim.loop import SimulatedLoop
@@ -43,6 +43,9 @@ RESTART: Ms = 2_000
 
 QUIET: Ms = 30 * 60_000
 """After the faults: every life must have ended, or be paged, by then (I14)."""
+
+LONG_QUIET: Ms = 26 * 60 * 60_000
+"""Of lives that are looked at for a day (S4)."""
 
 LOOK: Ms = 30_000
 
@@ -272,11 +275,11 @@ class Play:
         if verb is not None:
             self._requests += 1
             fields = msgspec.to_builtins(verb)
-            self._record(tape.Spoke(self.loop.now, self._requests, "ann", fields.pop("type"), fields))
-            self._speaking.append(self.loop.create_task(self._speak(driver, verb, self._requests)))
+            self._record(tape.Spoke(self.loop.now, self._requests, says.who, fields.pop("type"), fields))
+            self._speaking.append(self.loop.create_task(self._speak(driver, verb, says.who, self._requests)))
 
-    async def _speak(self, driver: Loop, verb: s.Verb, request: int) -> None:
-        reply = await driver.speak(verb, "ann", "sim")
+    async def _speak(self, driver: Loop, verb: s.Verb, who: str, request: int) -> None:
+        reply = await driver.speak(verb, who, "sim")
         self._record(tape.Replied(self.loop.now, request, reply.accepted, reply.conflict, reply.text))
 
     def _reload(self, edition: int) -> None:
@@ -304,12 +307,14 @@ class Play:
         if self._broken_files:
             self._reload(self._edition)
         self._record(tape.FaultsOver(self.loop.now))
-        self.loop.at(self.loop.now + LOOK, self._look, self.loop.now + QUIET)
+        quiet = LONG_QUIET if self.scenario.shape >= SLOW else QUIET
+        self.loop.at(self.loop.now + LOOK, self._look, self.loop.now + quiet)
 
     def _look(self, until: Ms) -> None:
         """It is over once nothing is open any more, or when its time is up."""
         driver = self._driver
-        open_still = driver is None or _busy(driver.driver.engine.state, acked=self.scenario.seed % 25 == 0)
+        long = self.scenario.shape >= SLOW or self.scenario.seed % 25 == 0
+        open_still = driver is None or _busy(driver.driver.engine.state, long=long)
         if open_still and self.loop.now < until:
             self.loop.at(self.loop.now + LOOK, self._look, until)
             return
@@ -327,9 +332,12 @@ class Play:
         self._over = True
 
 
-def _busy(state: State, *, acked: bool) -> bool:
-    """Something is still to come by itself; `acked`: an acknowledgement that lapses is something too."""
-    if acked and any(matter.acked is not None for matter in state.matters.values()):
+def _busy(state: State, *, long: bool) -> bool:
+    """Something is still to come by itself; `long`: an acknowledgement that lapses is something too, and so
+    are the stages that follow success."""
+    if long and any(matter.acked is not None for matter in state.matters.values()):
+        return True
+    if long and any(life.validating() for life in state.lives.values()):
         return True
     return any(life.ended is None for life in state.lives.values()) or any(
         delivery.status == "owed" for page in state.pages.values() for delivery in page.deliveries

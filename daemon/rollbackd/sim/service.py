@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rollbackd.core.model import ALL
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,11 +32,16 @@ class Service:
     def __init__(self, config: Config) -> None:
         self._plans = {trigger.name: trigger.plan for trigger in config.triggers}
         self._steps = {
-            plan.name: {step.name for phase, step in plan.steps() if not phase.after_verified}
+            (plan.name, scope): {
+                step.name
+                for phase, step in plan.narrowed(scope).steps()
+                if not phase.after_verified and step.run is not None
+            }
             for plan in config.plans
+            for scope in plan.scope_names()
         }
         self._spells: dict[str, list[_Spell]] = {}
-        self._done: dict[str, set[str]] = {}  # life → steps that took effect
+        self._done: dict[tuple[str, str], set[str]] = {}  # life, scope → steps that took effect
         self.releases: dict[str, str] = {plan.name: "next" for plan in config.plans}
 
     def ails(self, ails: Ails, now: Ms) -> None:
@@ -65,12 +72,13 @@ class Service:
             if spell.ails.how not in ("well", "lost", "refused")
         )
 
-    def step_done(self, life: str, step: str, now: Ms) -> None:
-        """A step took effect; the last one of its plan undoes the release."""
-        plan = life.rpartition("-")[0]
-        done = self._done.setdefault(life, set())
+    def step_done(self, life: str, scope: str, step: str, now: Ms) -> None:
+        """A step took effect; the last one of its plan undoes the release, and the last one of a part does
+        in every second life."""
+        plan, _, number = life.rpartition("-")
+        done = self._done.setdefault((life, scope), set())
         done.add(step)
-        if not self._steps.get(plan, {step}) <= done:
+        if not self._steps.get((plan, scope), {step}) <= done or (scope != ALL and int(number) % 2):
             return
         self.releases[plan] = "previous"
         self.over(plan, now)

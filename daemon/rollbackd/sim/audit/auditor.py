@@ -15,6 +15,7 @@ from rollbackd.sim.audit.ladder import Ladder
 from rollbackd.sim.audit.people import People
 from rollbackd.sim.audit.progress import Progress
 from rollbackd.sim.audit.proof import Proof
+from rollbackd.sim.audit.validation import LookingOn
 from rollbackd.sim.audit.watching import Watching
 from rollbackd.sim.audit.windows import Windows
 from rollbackd.sim.tape import Appended, Booted, Died, Fault, Halted, Refused, Started, Told
@@ -48,6 +49,7 @@ class Auditor:
             Proof(book, windows),
             ladder,
             Progress(book),
+            LookingOn(book),
             Ends(book, ladder),
             Fold(book),  # the last: whoever judges a row sees what was before it
         )

@@ -16,7 +16,14 @@ Subject: TypeAlias = tuple[str, str]
 ACTIONS = {"auto": 0, "auto_with_warning": 1, "ask": 2, "notify": 3, "shadow": 4}
 BAD_ENDS = frozenset({"unverified", "failed", "aborted"})
 AUTOMATIC = "rollbackd"
+ALL = "all"
 HOUR: Ms = 3_600_000
+STAGES: dict[str, tuple[Ms, Ms]] = {
+    "immediate": (HOUR // 4, HOUR // 60),
+    "short_term": (HOUR, HOUR // 12),
+    "long_term": (24 * HOUR, HOUR // 2),
+}
+"""Until when after *verified*, and how often its checks are asked (S4)."""
 
 
 def lowest(actions: Iterable[str]) -> str:
@@ -44,7 +51,98 @@ class Step:
         self.confirmed = ""
         self.started = False
         self.ran: list[int] = []
-        self.guarded = False
+        self.region: str = definition.get("region", "")
+        self.overdue = False
+
+    def busy(self) -> bool:
+        """Something of it runs, or is to be judged."""
+        if self.stage == "doubtful":
+            return (self.outcome or {}).get("outcome") != "stopped"
+        return self.stage in ("running", "ended", "probing", "verifying")
+
+
+Batch: TypeAlias = list[tuple[Doc, Doc]]
+"""Phases and steps that run at once: one step, or the same one in several regions."""
+
+
+def batches(plan: Doc) -> list[Batch]:
+    """Every phase and step in the order of running: clean-up last; a step with `each` is one step a region,
+    `STEP@REGION` (X1)."""
+    phases = plan["phases"]
+    ordered = [p for p in phases if not p.get("after_verified")]
+    ordered += [p for p in phases if p.get("after_verified")]
+    found: list[Batch] = []
+    for phase in ordered:
+        for step in phase["steps"]:
+            each, known = step.get("each", "once"), plan.get("regions", ())
+            if each == "once":
+                found.append([(phase, step)])
+                continue
+            regions = [region for region in step.get("regions") or known if region in known]
+            everywhere = [(phase, {**step, "name": f"{step['name']}@{r}", "region": r}) for r in regions]
+            found += [everywhere] if each == "parallel" else [[one] for one in everywhere]
+    return [batch for batch in found if batch]
+
+
+def part_of(whole: Doc, scope: str) -> Doc:
+    """A part of a plan: its phases, on its services, in its regions (X7)."""
+    if scope == ALL:
+        return whole
+    part = next(known for known in whole["scopes"] if known["name"] == scope)
+    return {
+        **whole,
+        "scope": scope,
+        "phases": [phase for phase in whole["phases"] if phase["name"] in part["phases"]],
+        "services": part["services"],
+        "regions": part.get("regions") or whole.get("regions", []),
+    }
+
+
+def by_person(step: Doc) -> bool:
+    """A gate, or what is done by hand."""
+    return step.get("run") is None
+
+
+class Validation:
+    """What is looked at after *verified* (S4), as its rows tell it."""
+
+    def __init__(self, plan: Doc, began: Ms) -> None:
+        stages = plan.get("validation") or []
+        self.stages: list[Doc] = stages or [{"name": "immediate"}]
+        self.by_hand: list[Doc] = plan.get("manual_verification", [])
+        self.began = began
+        self.stage = 0
+        self.fails: Counter[str] = Counter()
+        self.asked: dict[str, Ms] = {}
+        self.said: dict[str, str] = {}  # check → its newest answer
+        self.passed: set[str] = set()
+        self.failing: dict[str, str] = {}  # check → the stage it is of
+
+    @property
+    def at_hand(self) -> Doc | None:
+        return self.stages[self.stage] if self.stage < len(self.stages) else None
+
+    def ends(self) -> Ms:
+        """When the stage at hand is over."""
+        return self.began + STAGES[self.stages[self.stage]["name"]][0]
+
+    def items(self) -> list[str]:
+        """What people are to tick by the end of the stage at hand."""
+        found = [*(self.by_hand if self.stage == 0 else ()), *self.stages[self.stage].get("items", ())]
+        return [known["item"] for known in found]
+
+    def checks(self) -> list[tuple[str, Doc]]:
+        """The checks to be asked, with their stages: those of the stage at hand, and what is failing."""
+        if self.at_hand is None:
+            return []
+        own = [(self.at_hand["name"], check) for check in self.at_hand.get("checks", ())]
+        names = {check["name"] for _, check in own}
+        return own + [
+            (stage["name"], check)
+            for stage in self.stages[: self.stage]
+            for check in stage.get("checks", ())
+            if check["name"] in self.failing and check["name"] not in names
+        ]
 
 
 class Life:
@@ -53,6 +151,7 @@ class Life:
     def __init__(self, document: Doc) -> None:
         self.id: str = document["life"]
         self.plan: Doc = document["plan"]
+        self.whole: Doc | None = document.get("whole")
         self.services: frozenset[str] = frozenset(self.plan["services"])
         self.opened: Ms = document["at"]
         self.by: str = document["by"]
@@ -86,9 +185,16 @@ class Life:
         self.decided: Ms | None = None if self.by == AUTOMATIC else self.opened
         self.overrun_at: Ms | None = None
         self.executions = 0
-        self.step: Step | None = None
+        self.at_hand: dict[str, Step] = {}
         self.settled: dict[str, str] = {}  # step → result
-        self.phases_met: set[str] = set()
+        self.untouched = True  # none of its steps has started, or is behind it
+        self.leftover: set[str] = set()  # steps behind it of which something may run still
+        self.phases_met: set[str] = set()  # a step of them is behind it
+        self.failed_phases: list[str] = []
+        self.regions_begun: dict[str, Ms] = {}
+        self.regions_breached: set[str] = set()
+        self.validation: Validation | None = None
+        self.ticked: set[str] = set()
         self.last_settled: Ms | None = None
         self.irreversible = ""  # the irreversible step that started
         self.verification: Doc | None = None
@@ -111,18 +217,51 @@ class Life:
     def waits(self) -> bool:
         return self.began is None and self.ended is None
 
+    @property
+    def scope(self) -> str:
+        scope: str = self.plan.get("scope", ALL)
+        return scope
+
     def executions_under_way(self) -> bool:
-        return self.step is not None and self.step.stage == "running"
+        return any(step.stage == "running" for step in self.at_hand.values())
 
     def present(self) -> list[Subject]:
         return [key for key in self.firings if key not in self.left]
 
     def steps(self) -> list[tuple[Doc, Doc]]:
-        """Every phase and step in the order of running: clean-up last (X1)."""
-        phases = self.plan["phases"]
-        ordered = [p for p in phases if not p.get("after_verified")]
-        ordered += [p for p in phases if p.get("after_verified")]
-        return [(phase, step) for phase in ordered for step in phase["steps"]]
+        """Every phase and step in the order of running (X1)."""
+        return [one for batch in batches(self.plan) for one in batch]
+
+    def ahead(self) -> list[Batch]:
+        """What is still to come of each batch, at hand or not: not what a failed phase would have done."""
+        found, skipping = [], self.from_step is not None
+        for batch in batches(self.plan):
+            skipping = skipping and self.from_step not in [step["name"] for _, step in batch]
+            rest = [(phase, step) for phase, step in batch if step["name"] not in self.settled]
+            if not skipping and rest and batch[0][0]["name"] not in self.failed_phases:
+                found.append(rest)
+        return found
+
+    def failed(self) -> bool:
+        """A step failed that the plan cannot do without (X7)."""
+        lenient = {p["name"] for p in self.plan["phases"] if p.get("on_failure", "stop") == "continue"}
+        of = {step["name"]: phase for phase, step in self.steps()}
+        return any(
+            result == "failed" and of[name]["name"] not in lenient and not of[name].get("after_verified")
+            for name, result in self.settled.items()
+        )
+
+    def given_up(self, step: Step) -> bool:
+        """Its phase failed in another region: nothing more of it is started (X1)."""
+        return step.phase in self.failed_phases or (self.cleanup_failed and self.verified is not None)
+
+    def wider(self) -> Doc | None:
+        """The plan that follows if this part is not enough (X7)."""
+        if self.whole is None or self.scope == ALL:
+            return None
+        part = next(known for known in self.whole["scopes"] if known["name"] == self.scope)
+        to = part.get("widen_to")
+        return part_of(self.whole, to) if to is not None else None
 
     def checks_wanted(self) -> list[str]:
         """What is asked before anything else (D2, D6, I11)."""
@@ -231,8 +370,9 @@ class Book:
             since = max(since, entry.life_ended)
         return since + self.skew
 
-    def waiting(self, plan: str) -> Life | None:
-        return next((x for x in self.lives.values() if x.plan["name"] == plan and x.waits()), None)
+    def waiting(self, plan: str, scope: str) -> Life | None:
+        same = (x for x in self.lives.values() if (x.plan["name"], x.scope) == (plan, scope))
+        return next((x for x in same if x.waits()), None)
 
     def define(self, trigger: Doc) -> None:
         """Remember what a watch of this definition asks."""

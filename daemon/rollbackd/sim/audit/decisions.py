@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollbackd.sim.audit.book import ACTIONS, AUTOMATIC, HOUR, Noun, highest, lowest
+from rollbackd.sim.audit.book import ACTIONS, ALL, AUTOMATIC, HOUR, Noun, highest, lowest, part_of
 from rollbackd.sim.audit.windows import BRAKE_WAIT, QUEUED
 from rollbackd.sim.tape import Told
 
@@ -64,7 +64,12 @@ class Decisions(Noun):
         book, life, plan = self.book, document["life"], document["plan"]
         name = plan["name"]
         book.demand("D10", life == f"{name}-{book.numbers[name] + 1}", life, "is not the next of", name)
-        book.demand("I15", plan == book.plans.get(name), life, "opens with a plan that is not loaded")
+        whole = document.get("whole") or plan
+        book.demand("I15", whole == book.plans.get(name), life, "opens with a plan that is not loaded")
+        scope = plan.get("scope", ALL)
+        part = next((known for known in whole.get("scopes", ()) if known["name"] == scope), None)
+        known = scope == ALL or part is not None
+        book.demand("X7", known and plan == part_of(whole, scope), life, "opens with no part of its plan")
         if document["by"] != AUTOMATIC:
             return
         book.demand("J2", not book.finish_only and not book.frozen, life, "opens on unusable files")
@@ -81,8 +86,10 @@ class Decisions(Noun):
         kinds = {kind if kind in ("notify", "shadow") else "acting" for kind in standing.values()}
         book.demand("D10", len(kinds) == 1, life, "mixes", sorted(kinds))
         if kinds == {"acting"}:
-            waiting = book.waiting(name)
+            waiting = book.waiting(name, scope)
             book.demand("D10", waiting is None, life, "opens while another life of its plan waits")
+        chosen = {trigger.get("scope", ALL) for trigger in triggers.values()}
+        book.demand("X7", chosen == {scope}, life, "opens with", scope, "where its triggers chose", chosen)
         self._bounded(life, document.get("firings", []))
 
     def _standing(self, trigger: Doc) -> str:
@@ -113,6 +120,8 @@ class Decisions(Noun):
         self.book.demand("J2", not self.book.finish_only, life.id, "is joined on unusable files")
         plan = document["definition"]["plan"]
         self.book.demand("D10", plan == life.plan["name"], found["trigger"], "joins a life of another plan")
+        scope = document["definition"].get("scope", ALL)
+        self.book.demand("D10", scope == life.scope, found["trigger"], "joins a life of another scope")
         self._bounded(life.id, [*life.firings.values(), found])
 
     def _changed(self, document: Doc) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rollbackd.sim.audit.book import Noun
+from rollbackd.sim.audit.book import Noun, batches, by_person
 from rollbackd.sim.tape import Probed, Process, Started, Violation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rollbackd.sim.audit.book import Book, Doc, Life, Step
     from rollbackd.sim.audit.windows import Windows
     from rollbackd.sim.tape import Ms
 
 MOST_DOUBTS = 3
 LONGEST_BACKOFF: Ms = 300_000
+RESTS = frozenset({"guarding", "ready", "backing_off", "doubtful", "probing"})
+"""Nothing of a step runs then, or waits to be judged by its outcome."""
+
 MOST_OUTPUT = 64 * 1024
 LATE: Ms = 2_000
 """How far the two clocks of a moment may have drifted apart since they were last compared."""
@@ -37,6 +42,9 @@ class Execution(Noun):
             "step_settled": self._settled,
             "step_overdue": self._overdue,
             "step_confirmed": self._resumed,
+            "gate_approved": self._resumed,
+            "phase_failed": self._phase_failed,
+            "scope_widened": self._widened,
             "life_resumed": self._resumed,
             "life_parked": self._parked,
             "abort_asked": self._abort,
@@ -62,7 +70,7 @@ class Execution(Noun):
         key = fields["life"], fields["execution"]
         order, life = self._orders.get(key), self.book.lives.get(fields["life"])
         demand("I2", order is not None, record.key, "starts without a durable intent")
-        step = life.step if life is not None else None
+        step = life.at_hand.get(fields["step"]) if life is not None else None
         running = step is not None and step.stage == "running" and step.execution == key[1]
         demand("I2", running, record.key, "starts, and is not under way")
         if order is None or life is None or step is None:
@@ -79,6 +87,8 @@ class Execution(Noun):
             "X2", env.get("ROLLBACK_ATTEMPT") == str(step.attempt), record.key, "is told of another attempt"
         )
         demand("X2", env.get("ROLLBACK_STEP") == step.name, record.key, "is told of another step")
+        demand("X2", env.get("ROLLBACK_REGION", "") == step.region, record.key, "is told of another region")
+        demand("X2", env.get("ROLLBACK_SCOPE") == life.scope, record.key, "is told of another scope")
         never = step.definition.get("interrupt") == "never" or step.definition.get("irreversible", False)
         demand("X9", fields.get("interruptible", True) is not never, record.key, "interruptible")
 
@@ -86,21 +96,24 @@ class Execution(Noun):
         key: str = record.fields["key"]
         _, name, slot = key.split("/", 2)
         life = self.book.lives.get(name)
-        self.book.demand("I2", life is not None and life.ended is None, key, "is asked for no open life")
+        looked_at = life is not None and life.validation is not None and slot.startswith("validate/")
+        known = life is not None and (life.ended is None or looked_at)
+        self.book.demand("I2", known, key, "is asked for no open life")
         if life is None:
             return
         self.book.demand(
             "I15", record.fields["plan_hash"] == life.plan["hash"], key, "runs from another plan"
         )
-        step = life.step
         if slot.startswith(("probe/", "step/")):
             stage = "probing" if slot.startswith("probe/") else "verifying"
-            self.book.demand("X4", step is not None and step.stage == stage, key, "is asked in another stage")
-            running = [known for known in self.book.running if known[0] == life.id]
+            of = [x for x in life.at_hand.values() if x.execution == int(slot.partition("/")[2])]
+            asked = len(of) == 1 and of[0].stage == stage
+            self.book.demand("X4", asked, key, "is asked in another stage")
+            running = self._runs(life.id, of[0].name)
             self.book.demand("I3", not running, key, "is asked while", running, "run")
         elif slot.startswith("verify/"):
-            known = life.verification
-            settled = known["settled"] if known is not None else None
+            verification = life.verification
+            settled = verification["settled"] if verification is not None else None
             holds = settled is not None and record.fields.get("not_before", 0) >= settled
             self.book.demand("I7", holds, key, "is asked before the rollback settled")
 
@@ -120,9 +133,8 @@ class Execution(Noun):
         book, order = self.book, self._orders.get(key)
         book.demand("I3", key not in self._began, key, "begins twice")
         book.demand("I2", key in self._asked and order is not None, key, "begins without an intent")
-        others = [known for known in book.running if known[0] == record.life]
-        book.demand("I4", not others, key, "begins while", others, "run")
         life = book.lives.get(record.life)
+        self._alone(life, record)
         for running, _ in book.running:
             other = book.lives.get(running)
             if life is not None and other is not None and other.id != life.id:
@@ -133,6 +145,22 @@ class Execution(Noun):
             book.demand("W7", record.at + book.offset <= limit + LATE, key, "begins after", limit)
         self._began.add(key)
         book.running[key] = record.step
+
+    def _alone(self, life: Life | None, record: Process) -> None:
+        """Beside it runs the same step in other regions, if it runs at once in several, as many as may."""
+        others = [step for (name, _), step in self.book.running.items() if name == record.life]
+        if not others or life is None:
+            return
+        at_once = next((b for b in batches(life.plan) if record.step in [s["name"] for _, s in b]), [])
+        together = {step["name"] for _, step in at_once} - {record.step}
+        holds = len(set(others)) == len(others) and set(others) <= together
+        self.book.demand("I4", holds, record.life, record.step, "begins while", others, "run")
+        most = life.plan.get("at_once") or len(at_once)
+        self.book.demand("X1", len(others) < most, life.id, "runs in more than", most, "regions at once")
+
+    def _runs(self, life: str, step: str) -> list[tuple[str, int]]:
+        """What the host runs of a step."""
+        return [key for key, name in self.book.running.items() if (key[0], name) == (life, step)]
 
     def _answered(self, record: Probed) -> None:
         self._probed.setdefault(record.key, []).append(record)
@@ -166,12 +194,21 @@ class Execution(Noun):
     def _reached(self, document: Doc) -> None:
         life, demand = self._life(document), self.book.demand
         self._free(life, "reaches a step")
-        demand("I4", life.step is None, life.id, "reaches a second step")
-        demand("X7", "failed" not in life.settled.values(), life.id, "goes on after a failed step")
+        demand("X7", not life.failed(), life.id, "goes on after a failed step")
         following = self._following(life)
         found = (document["phase"], document["step"])
-        demand("X1", found == following, life.id, "reaches", found, "where", following, "is next")
-        self._in_time(life, document["at"])
+        others = set(life.at_hand) - ({step for _, step in following} if found in following else set())
+        demand("I4", not others, life.id, "reaches", found, "before", others, "are over")
+        demand("X1", found in following, life.id, "reaches", found, "where", following, "is next")
+        demand("I4", found[1] not in life.at_hand, life.id, "reaches", found, "twice")
+        most = life.plan.get("at_once") or len(life.plan.get("regions", ())) or 1
+        demand("X1", len(life.at_hand) < most, life.id, "has more at hand than", most)
+        if not life.at_hand:
+            self._in_time(life, document["at"])
+        definition = next((step for _, step in life.steps() if step["name"] == found[1]), {})
+        stage = document["stage"] if document["stage"] != "guarding" else ""
+        wanted = "asking" if by_person(definition) else "ready"
+        demand("X1", stage in ("", wanted), life.id, "reaches", found, "to be", stage)
         guard = life.plan.get("reversible_while") or {}
         first = document["phase"] not in life.phases_met
         guarded = document["phase"] in guard.get("guards", ()) and first
@@ -183,15 +220,13 @@ class Execution(Noun):
             found,
         )
 
-    def _following(self, life: Life) -> tuple[str, str] | None:
-        skipping = life.from_step is not None
-        for phase, step in life.steps():
-            skipping = skipping and step["name"] != life.from_step
-            if phase.get("after_verified") and life.verified is None:
-                return None
-            if not skipping and step["name"] not in life.settled:
-                return phase["name"], step["name"]
-        return None
+    def _following(self, life: Life) -> list[tuple[str, str]]:
+        """What is left of the first batch that is not over; clean-up only once verified."""
+        for batch in life.ahead():
+            if batch[0][0].get("after_verified") and (life.verified is None or life.cleanup_failed):
+                return []
+            return [(phase["name"], step["name"]) for phase, step in batch]
+        return []
 
     def _in_time(self, life: Life, at: Ms) -> None:
         if life.verified is None and life.overrun_at is not None:
@@ -202,22 +237,24 @@ class Execution(Noun):
     def _ordered(self, document: Doc) -> None:
         life, demand = self._life(document), self.book.demand
         self._free(life, "orders a step")
-        step = life.step
+        step = life.at_hand.get(document["step"])
         if step is None:
             demand("X1", False, life.id, "orders a step that was not reached")
             return
-        named = (document["phase"], document["step"]) == (step.phase, step.name)
-        demand("X1", named, life.id, "orders another step than it reached")
+        demand("X1", document["phase"] == step.phase, life.id, "orders another step than it reached")
+        demand("X1", not by_person(step.definition), life.id, step.name, "is a person's, and is run")
+        stopped = life.failed() or life.given_up(step)
+        demand("X1", not stopped, life.id, step.name, "starts, and another region has failed")
         demand("I4", step.stage != "running", life.id, "orders a second execution")
         demand("I3", document["execution"] == life.executions + 1, life.id, "numbers an execution twice")
-        running = [known for known in self.book.running if known[0] == life.id]
+        running = self._runs(life.id, step.name)
         demand("I4", not running or step.confirmed == "retry", life.id, "orders while", running, "run")
         if step.outcome is not None and step.outcome["outcome"] in ("in_doubt", "timed_out", "stopped"):
             self._again(life, step, document)
         else:
             self._in_time(life, document["at"])
         self._counted(step, document)
-        self._first(life, document)
+        self._first(life, step, document)
         key = life.id, document["execution"]
         self._orders[key] = document
 
@@ -246,10 +283,12 @@ class Execution(Noun):
         gone = outcome.get("tree_gone", True) or step.confirmed == "retry"
         self.book.demand("X4", gone, life.id, step.name, "runs again beside what is left of it")
 
-    def _first(self, life: Life, document: Doc) -> None:
-        """W7: the first step of a decision of the daemon's own has a last moment."""
-        step, limit = life.step, document.get("not_after")
-        first = not life.settled and not (step is not None and step.started)
+    def _first(self, life: Life, step: Step, document: Doc) -> None:
+        """W7: the first step of a decision of the daemon's own has a last moment; none comes beside it."""
+        limit, first = document.get("not_after"), life.untouched
+        others = [each.name for each in life.at_hand.values() if each is not step and each.stage == "running"]
+        alone = not first or not others or not life.automatic
+        self.book.demand("W7", alone, life.id, step.name, "is ordered before", others, "have started")
         if not first or not life.automatic:
             self.book.demand("W7", limit is None, life.id, "has a not_after that nobody needs")
             return
@@ -267,7 +306,7 @@ class Execution(Noun):
     def _ended(self, document: Doc) -> None:
         life, demand = self._life(document), self.book.demand
         key = life.id, document["execution"]
-        step = life.step
+        step = life.at_hand.get(document["step"])
         holds = step is not None and step.execution == key[1] and step.stage == "running"
         demand("X3", holds, key, "ends, and was not running")
         demand("I16", len(document.get("output", "")) <= MOST_OUTPUT, key, "journals its whole output")
@@ -283,7 +322,7 @@ class Execution(Noun):
 
     def _staged(self, document: Doc) -> None:
         life, demand, at = self._life(document), self.book.demand, document["at"]
-        step, stage = life.step, document["stage"]
+        step, stage = life.at_hand.get(document["step"]), document["stage"]
         if step is None:
             demand("X1", False, life.id, "stages no step")
             return
@@ -293,6 +332,8 @@ class Execution(Noun):
             demand("X6", document.get("until") == at + wait, who, "pauses until", document.get("until"))
             demand("X6", step.attempt < step.definition.get("attempts", 1), who, "has no attempt left")
             demand("X6", self._failed(life, step), who, "is tried again, and did not fail")
+            stopped = life.failed() or life.given_up(step)
+            demand("X1", not stopped, who, "is tried again, and another region has failed")
         elif stage == "probing":
             demand("X4", step.definition.get("probe") is not None, who, "has no probe")
             demand("X4", step.stage == "doubtful", who, "is probed without a doubt")
@@ -300,7 +341,9 @@ class Execution(Noun):
             within = (step.definition.get("verify") or {}).get("within", 0)
             demand("X6", document.get("until") == at + within, who, "verifies until", document.get("until"))
             demand("X6", self._took_effect(life, step), who, "verifies what did not happen")
-        elif stage == "ready" and step.stage == "guarding":
+        elif stage in ("ready", "asking") and step.stage == "guarding":
+            right = (stage == "asking") is by_person(step.definition)
+            demand("X1", right, who, "passed its guard, and is", stage)
             said = life.checks.get(f"guard/{step.phase}")
             holds = said is not None and said.get("status") == 0 and said["at"] >= step.since
             demand("I11", holds, who, "is ready, and its guard said", said)
@@ -311,6 +354,8 @@ class Execution(Noun):
         """By its exit, its probe or a person (X4, X6)."""
         if step.confirmed == "done":
             return True
+        if step.definition.get("gate") is not None:
+            return step.confirmed == "approved"
         outcome = step.outcome or {}
         if outcome.get("outcome") == "exited":
             return outcome.get("status") == 0 and outcome.get("expect_matched", True)
@@ -334,22 +379,29 @@ class Execution(Noun):
 
     def _settled(self, document: Doc) -> None:
         life, demand = self._life(document), self.book.demand
-        step, result = life.step, document["result"]
-        holds = step is not None and (step.phase, step.name) == (document["phase"], document["step"])
+        step, result = life.at_hand.get(document["step"]), document["result"]
+        holds = step is not None and step.phase == document["phase"]
         demand("X1", holds, life.id, "settles a step that is not at hand")
         if step is None:
             return
         who = f"{life.id} {step.name}"
         demand("I4", step.stage != "running", who, "is behind us, and runs")
         demand("X3", list(document["executions"]) == step.ran, who, "forgets executions")
+        gone = (step.outcome or {}).get("tree_gone", True)
+        demand("X4", document.get("tree_gone", True) is gone, who, "forgets what is left of it")
         if result == "skipped":
-            demand("X4", step.confirmed == "skip", who, "is skipped, and nobody said so")
+            said = step.confirmed == "skip" or (life.given_up(step) and not step.ran)
+            demand("X4", said, who, "is skipped, and nobody said so")
         elif result == "done":
             demand("X6", self._done(life, step), who, "is done, and nothing shows it:", step.outcome)
         else:
-            spent = step.attempt >= step.definition.get("attempts", 1) or bool(life.abort)
-            demand("X6", spent, who, "fails with attempts left")
-            demand("X6", self._failed(life, step), who, "fails, and nothing shows it:", step.outcome)
+            attempts = step.definition.get("attempts", 1)
+            stopped = bool(life.abort) or life.failed() or life.given_up(step)
+            demand("X6", step.attempt >= attempts or stopped, who, "fails with attempts left")
+            shown = self._failed(life, step) or (
+                life.given_up(step) and step.stage in RESTS and bool(step.ran)
+            )
+            demand("X6", shown, who, "fails, and nothing shows it:", step.outcome)
 
     def _done(self, life: Life, step: Step) -> bool:
         if step.definition.get("verify") is None:
@@ -360,24 +412,34 @@ class Execution(Noun):
 
     def _overdue(self, document: Doc) -> None:
         life = self._life(document)
-        step = life.step
+        step = life.at_hand.get(document["step"])
         if step is not None:
             timeout = step.definition["run"].get("timeout", 30_000)
             self.book.demand("X9", document["at"] >= step.since + timeout, life.id, "is overdue early")
+            self.book.demand("X9", not step.overdue, life.id, "is told of twice")
             never = step.definition.get("interrupt") == "never" or step.definition.get("irreversible")
             self.book.demand("X9", bool(never), life.id, "is told of instead of stopped")
 
     def _parked(self, document: Doc) -> None:
         life = self._life(document)
         self.book.demand("X9", life.parked is None, life.id, "is parked twice")
+        step = life.at_hand.get(document.get("step", ""))
         if document["reason"] == "overrun":
             holds = life.overrun_at is not None and document["at"] >= life.overrun_at
             self.book.demand("X9", holds, life.id, "overruns before", life.overrun_at)
         elif document["reason"] == "in_doubt":
-            step = life.step
             left = step is not None and not (step.outcome or {}).get("tree_gone", True)
             doubtful = step is not None and (step.stage in ("doubtful", "probing") or left)
             self.book.demand("X4", doubtful, life.id, "is parked in doubt of nothing")
+        elif document["reason"] == "reversibility_unknown":
+            guarding = step is not None and step.stage == "guarding"
+            self.book.demand("I11", guarding, life.id, "is parked before no guarded phase")
+        else:
+            kind = "gate" if document["reason"] == "gate" else "manual"
+            asks = step is not None and step.stage == "asking" and bool(step.definition.get(kind))
+            self.book.demand("X1", asks, life.id, "is parked for a", kind, "that it has not reached")
+            stopped = life.held is not None or bool(life.abort)
+            self.book.demand("D5", not stopped, life.id, "asks a person, though it was stopped")
 
     def _resumed(self, document: Doc) -> None:
         """Time that stood still does not count (X9)."""
@@ -391,17 +453,74 @@ class Execution(Noun):
                 stood = [since for since in (life.held, parked) if since is not None]
                 overrun += at - min(stood) if stood else 0
         self.book.demand("X9", document.get("overrun_at") == overrun, life.id, "should overrun at", overrun)
-        if document["kind"] == "step_confirmed":
-            doubt = life.parked is not None and life.parked["reason"] == "in_doubt"
-            self.book.demand("X4", doubt, life.id, "is confirmed, and was not in doubt")
-        else:
-            doubt = life.parked is not None and life.parked["reason"] == "in_doubt"
-            self.book.demand("X4", not doubt, life.id, "is resumed in doubt")
+        reason = life.parked["reason"] if life.parked is not None else ""
+        if document["kind"] == "life_resumed":
+            self.book.demand("X4", reason != "in_doubt", life.id, "is resumed in doubt")
+            asked = reason in ("gate", "manual") and life.held is None
+            self.book.demand("X1", not asked, life.id, "is resumed, and waits for a person's", reason)
+            return
+        wanted = ("gate",) if document["kind"] == "gate_approved" else ("in_doubt", "manual")
+        self.book.demand("X4", reason in wanted, life.id, "is answered, and asked nothing:", reason)
+        about = (life.parked or {}).get("step", "")
+        self.book.demand("X4", document["step"] == about, life.id, "asked of", about)
+        manual = reason == "manual" and document.get("answer") == "retry"
+        self.book.demand("X1", not manual, life.id, "has a manual step tried again")
 
     def _abort(self, document: Doc) -> None:
         life = self._life(document)
         self.book.demand("X8", not life.irreversible, life.id, "is aborted after", life.irreversible)
         self.book.demand("X8", life.verified is None, life.id, "is aborted after it was verified")
+
+    def _phase_failed(self, document: Doc) -> None:
+        """The plan goes on without the rest of it only where it says so (X7)."""
+        life, name, demand = self._life(document), document["phase"], self.book.demand
+        phase: Doc = next((known for known in life.plan["phases"] if known["name"] == name), {})
+        lenient = phase.get("on_failure", "stop") == "continue" and not phase.get("after_verified")
+        demand("X7", lenient, life.id, "goes on without", name, "that it needs")
+        demand("X7", name not in life.failed_phases, life.id, name, "fails twice")
+        failed = any(life.settled.get(s["name"]) == "failed" for p, s in life.steps() if p["name"] == name)
+        demand("X7", failed, life.id, "gives up", name, "of which nothing failed")
+
+    def _widened(self, document: Doc) -> None:
+        """X7: what it failed of is over, and the wider plan takes hold of nothing that is another's."""
+        life, demand, book, at = self._life(document), self.book.demand, self.book, document["at"]
+        demand("X7", document["plan"] == life.wider(), life.id, "is widened to another plan")
+        against = list(self.obstacles(life, document["plan"]))
+        demand("X7", not against, life.id, "is widened, against", against)
+        busy = [step.name for step in life.at_hand.values() if step.busy()]
+        demand("X7", not busy, life.id, "is widened while", busy, "are at hand")
+        running = [known for known in book.running if known[0] == life.id]
+        demand("X4", not running, life.id, "is widened while", running, "run")
+        late = life.deadline is not None and at >= life.deadline and life.verified is None
+        demand("X7", life.failed() or late, life.id, "is widened, and has not failed")
+        if not life.failed():
+            seen = any(self._breached_on(life, key) for key in life.firings)
+            demand("X7", seen, life.id, "is widened, and nothing breached on")
+        stopped = life.parked is not None or (life.held is not None and not life.failed())
+        demand("D5", not stopped, life.id, "is widened, though it was stopped")
+        overrun = at + document["plan"].get("timeout", 900_000)
+        demand("X9", document["overrun_at"] == overrun, life.id, "should overrun at", overrun)
+
+    def _breached_on(self, life: Life, key: tuple[str, str]) -> bool:
+        """A window that began after its last step and what it needs to settle was a breach."""
+        watch, verification = self.windows.watch(life.triggers[key[0]], recovery=True), life.verification
+        if watch is None or verification is None or not life.plan["verify_windows"]:
+            return False
+        floor = verification["settled"] + self.book.skew - self.book.skew_slack - 100
+        told = [end for end in watch.windows if end - watch.interval >= floor]
+        return any(r.verdict == "breach" for end in told for r in watch.readings(end, key[1]))
+
+    def obstacles(self, life: Life, wider: Doc) -> Iterator[str]:
+        """What stands against going on with the wider plan (X7)."""
+        if life.abort:
+            yield "an abort"
+        if life.irreversible:
+            yield life.irreversible
+        if life.leftover or any(not (s.outcome or {}).get("tree_gone", True) for s in life.at_hand.values()):
+            yield "what is left of a step"
+        for other in self.book.lives.values():
+            if other.id != life.id and other.holds and other.services & set(wider["services"]):
+                yield other.id
 
     def _cleanup_failed(self, document: Doc) -> None:
         life = self._life(document)
@@ -414,6 +533,12 @@ class Execution(Noun):
         running = [known for known in self.book.running if known[0] == life.id]
         gone = document.get("processes_gone", True)
         self.book.demand("I4", not running or not gone, life.id, "ends while", running, "run")
+        busy = [step.name for step in life.at_hand.values() if step.stage == "running"]
+        self.book.demand("X1", not busy, life.id, "ends while", busy, "are under way")
+        wider = life.wider()
+        if document["end"] == "failed" and wider is not None and life.failed():
+            against = list(self.obstacles(life, wider))
+            self.book.demand("X7", bool(against), life.id, "fails, and", wider["name"], "could be widened")
         self._forget(life.id)
 
     def _forget(self, life: str) -> None:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollbackd.sim.audit.book import AUTOMATIC, BAD_ENDS, HOUR, Disarmed, Life, Noun, Spent, Step
+from rollbackd.sim.audit.book import (
+    AUTOMATIC,
+    BAD_ENDS,
+    HOUR,
+    Disarmed,
+    Life,
+    Noun,
+    Spent,
+    Step,
+    Validation,
+)
 
 if TYPE_CHECKING:
     from rollbackd.sim.audit.book import Book, Doc
@@ -20,6 +30,10 @@ class Fold(Noun):
 
     def _life(self, document: Doc) -> Life | None:
         return self.book.lives.get(document["life"])
+
+    def _at_hand(self, document: Doc) -> tuple[Life | None, Step | None]:
+        life = self._life(document)
+        return life, life.at_hand.get(document["step"]) if life is not None else None
 
     # The daemon and what stands
 
@@ -138,6 +152,8 @@ class Fold(Noun):
             return
         slot = document["check"].split("/", 2)[-1]
         life.checks[slot] = document
+        if slot.startswith("validate/") and life.validation is not None:
+            self._looked(life.validation, document)
         if life.verification is not None and slot.startswith("verify/"):
             name = document["name"]
             life.passes[name] = life.passes.get(name, 0) + 1 if document["answer"] == "pass" else 0
@@ -145,6 +161,15 @@ class Fold(Noun):
             for spent in self.book.spent.values():
                 if spent.life == life.id:
                     spent.restored = document.get("output", "")
+
+    def _looked(self, known: Validation, document: Doc) -> None:
+        """Who cannot tell has not failed (S4)."""
+        name, answer = document["name"], document["answer"]
+        known.said[name], known.asked[name] = answer, document["at"]
+        if answer == "pass":
+            known.passed.add(name)
+        if answer != "cannot_tell":
+            known.fails[name] = known.fails[name] + 1 if answer == "fail" else 0
 
     def wait_began(self, document: Doc) -> None:
         life, wait = self._life(document), document["wait"]
@@ -157,9 +182,11 @@ class Fold(Noun):
             life.revision += 1
         elif wait == "refused":
             life.state, life.wait_over = "checking", document["at"]
-            if life.step is not None:
-                life.step.stage = "ready"
-                life.step.attempt -= 1
+            for step in life.at_hand.values():
+                if (step.outcome or {}).get("outcome") == "refused":
+                    step.stage, step.outcome = "ready", None
+                    step.attempt -= 1
+                    break
         else:
             life.state = f"waiting_{wait}"
             if wait == "veto":
@@ -202,10 +229,7 @@ class Fold(Noun):
         life.state, life.wait, life.wait_over, life.expires = "running", None, None, None
         life.overrun_at, life.holds = document["overrun_at"], True
         life.revision += 1
-        release = life.checks.get("release")
-        bad = release.get("output", "") if release is not None and release["answer"] == "pass" else None
-        for service in life.services:
-            book.spent[service] = Spent(life.id, bad)
+        self._spend(life)
         book.rate = [mark for mark in book.rate if document["at"] - mark[0] < HOUR]
         book.rate.append((document["at"], life.id, life.services))
 
@@ -213,16 +237,17 @@ class Fold(Noun):
         life = self._life(document)
         if life is not None:
             definition = next(s for _, s in life.steps() if s["name"] == document["step"])
-            life.step = Step(document, definition)
-            life.phases_met.add(document["phase"])
+            step = life.at_hand[document["step"]] = Step(document, definition)
+            if step.region:
+                life.regions_begun.setdefault(step.region, document["at"])
             life.revision += 1
 
     def step_ordered(self, document: Doc) -> None:
-        life = self._life(document)
-        if life is None or life.step is None:
+        life, step = self._at_hand(document)
+        if life is None or step is None:
             return
-        step = life.step
         step.stage, step.since, step.until, step.outcome = "running", document["at"], None, None
+        step.overdue = False
         step.execution, step.attempt = document["execution"], document["attempt"]
         step.doubts, step.confirmed = document.get("doubts", 0), ""
         step.ran.append(step.execution)
@@ -231,30 +256,69 @@ class Fold(Noun):
             life.irreversible = step.name
 
     def step_started(self, document: Doc) -> None:
-        life = self._life(document)
-        if life is not None and life.step is not None:
-            life.step.started = True
+        life, step = self._at_hand(document)
+        if life is not None and step is not None:
+            step.started, life.untouched = True, False
 
     def step_ended(self, document: Doc) -> None:
-        life = self._life(document)
-        if life is not None and life.step is not None:
+        life, step = self._at_hand(document)
+        if life is not None and step is not None:
             doubtful = document["outcome"] in ("in_doubt", "timed_out", "stopped")
-            life.step.stage, life.step.outcome = "doubtful" if doubtful else "ended", document
-            life.step.since = document["at"]
+            step.stage, step.outcome = "doubtful" if doubtful else "ended", document
+            step.since = document["at"]
             if document["outcome"] not in ("refused", "unstarted"):
-                life.step.started = True
+                step.started, life.untouched = True, False
+
+    def step_overdue(self, document: Doc) -> None:
+        _, step = self._at_hand(document)
+        if step is not None:
+            step.overdue = True
 
     def step_staged(self, document: Doc) -> None:
-        life = self._life(document)
-        if life is not None and life.step is not None:
-            life.step.stage, life.step.until = document["stage"], document.get("until")
-            life.step.since = document["at"]
+        _, step = self._at_hand(document)
+        if step is not None:
+            step.stage, step.until = document["stage"], document.get("until")
+            step.since = document["at"]
 
     def step_settled(self, document: Doc) -> None:
         life = self._life(document)
         if life is not None:
-            life.settled[document["step"]] = document["result"]
-            life.step, life.last_settled = None, document["at"]
+            name = document["step"]
+            life.settled[name] = document["result"]
+            life.at_hand.pop(name, None)
+            life.phases_met.add(document["phase"])
+            life.last_settled, life.untouched = document["at"], False
+            if not document.get("tree_gone", True):
+                life.leftover.add(name)
+
+    def phase_failed(self, document: Doc) -> None:
+        life = self._life(document)
+        if life is not None:
+            life.failed_phases.append(document["phase"])
+
+    def scope_widened(self, document: Doc) -> None:
+        """From the beginning of the wider plan; its services are spent, and rolled back as often (D2, D6)."""
+        book, life = self.book, self._life(document)
+        if life is None:
+            return
+        life.plan = document["plan"]
+        life.services = frozenset(life.plan["services"])
+        life.state, life.overrun_at, life.from_step = "running", document["overrun_at"], None
+        life.verification = life.deadline = None
+        life.passes.clear()
+        for known in (life.at_hand, life.settled, life.phases_met, life.failed_phases, life.regions_begun):
+            known.clear()
+        for slot in [slot for slot in life.checks if slot.startswith(("guard/", "verify/"))]:
+            del life.checks[slot]
+        life.revision += 1
+        self._spend(life)
+        book.rate = [(at, name, life.services if name == life.id else known) for at, name, known in book.rate]
+
+    def _spend(self, life: Life) -> None:
+        release = life.checks.get("release")
+        bad = release.get("output", "") if release is not None and release["answer"] == "pass" else None
+        for service in life.services:
+            self.book.spent[service] = Spent(life.id, bad)
 
     def life_parked(self, document: Doc) -> None:
         life = self._life(document)
@@ -276,8 +340,10 @@ class Fold(Noun):
         elif life.wait == "refused":
             life.wait_over = at
         else:
-            if life.step is not None and life.step.stage == "guarding":
-                life.checks.pop(f"guard/{life.step.phase}", None)
+            for step in life.at_hand.values():
+                step.overdue = False
+                if step.stage == "guarding":
+                    life.checks.pop(f"guard/{step.phase}", None)
             life.state = "verifying" if life.verification and not life.verified else "running"
 
     def step_confirmed(self, document: Doc) -> None:
@@ -285,8 +351,13 @@ class Fold(Noun):
         if life is not None:
             life.state, life.parked, life.overrun_at = "running", None, document.get("overrun_at")
             life.revision += 1
-            if life.step is not None:
-                life.step.confirmed = document["answer"]
+            for each in life.at_hand.values():
+                each.overdue = False
+            step = life.at_hand.get(document["step"])
+            if step is not None:
+                step.confirmed = document.get("answer", "approved")
+
+    gate_approved = step_confirmed
 
     def life_held(self, document: Doc) -> None:
         life = self._life(document)
@@ -316,8 +387,48 @@ class Fold(Noun):
 
     def sla_breached(self, document: Doc) -> None:
         life = self._life(document)
-        if life is not None:
+        if life is None:
+            return
+        if document.get("region"):
+            life.regions_breached.add(document["region"])
+        else:
             life.sla_breached = True
+
+    # Looking on
+
+    def validation_began(self, document: Doc) -> None:
+        life = self._life(document)
+        if life is not None and life.verified is not None:
+            life.validation = Validation(life.plan, life.verified)
+
+    def validation_failed(self, document: Doc) -> None:
+        life = self._life(document)
+        if life is not None and life.validation is not None:
+            life.validation.failing[document["check"]] = document["stage"]
+
+    def validation_recovered(self, document: Doc) -> None:
+        life = self._life(document)
+        if life is not None and life.validation is not None:
+            life.validation.failing.pop(document["check"], None)
+
+    def stage_ended(self, document: Doc) -> None:
+        life = self._life(document)
+        known = life.validation if life is not None else None
+        if known is not None:
+            known.stage += 1
+            for facts in (known.fails, known.asked, known.passed):
+                facts.clear()
+
+    def validation_ended(self, document: Doc) -> None:
+        life = self._life(document)
+        if life is not None:
+            life.validation = None
+            self._forget(life)
+
+    def item_ticked(self, document: Doc) -> None:
+        life = self._life(document)
+        if life is not None:
+            life.ticked.add(document["item"])
 
     # Lives that end
 
@@ -329,7 +440,7 @@ class Fold(Noun):
         life.end = life.state = document["end"]
         life.ended, life.holds = at, bad and life.began is not None
         life.processes_gone = document.get("processes_gone", True)
-        if life.began is not None and not bad and not life.settled and not (life.step and life.step.started):
+        if life.began is not None and not bad and life.untouched:
             book.spent = {s: spent for s, spent in book.spent.items() if spent.life != life.id}
             book.rate = [mark for mark in book.rate if mark[1] != life.id]
         if life.end == "vetoed" and life.trigger:
@@ -343,7 +454,8 @@ class Fold(Noun):
             entry.end, entry.life_ended = life.end, at
             entry.cooldown = life.triggers.get(trigger, {}).get("cooldown", 0)
             entry.rearm = "person" if bad else "streak" if life.end == "stood_down" else "cooldown"
-        life.held = life.parked = life.wait = life.step = None
+        life.held = life.parked = life.wait = None
+        life.at_hand.clear()
         self._forget(life)
 
     def life_resolved(self, document: Doc) -> None:
@@ -354,7 +466,8 @@ class Fold(Noun):
 
     def _forget(self, life: Life) -> None:
         """Nothing is open about it."""
-        if life.ended is not None and not life.holds and f"life/{life.id}" not in self.book.matters:
+        done = life.ended is not None and not life.holds and life.validation is None
+        if done and f"life/{life.id}" not in self.book.matters:
             self.book.lives.pop(life.id, None)
 
     # Matters

@@ -15,7 +15,7 @@ TRIES = 12
 """A `notify` message may be given up after so many refusals; a page never."""
 
 LONGEST_RETRY: Ms = 300_000
-PARKED = frozenset({"in_doubt", "overrun", "reversibility_unknown"})
+PARKED = frozenset({"in_doubt", "overrun", "reversibility_unknown", "gate", "manual"})
 
 
 class Delivery:
@@ -101,7 +101,13 @@ class Ladder(Noun):
             "life_parked": lambda d: self._must.append((f"life/{d['life']}", "parked")),
             "step_overdue": lambda d: self._must.append((f"life/{d['life']}", "overdue")),
             "cleanup_failed": lambda d: self._must.append((f"life/{d['life']}", "clean-up failed")),
-            "sla_breached": lambda d: self._must.append((f"sla/{d['life']}", "SLA")),
+            "phase_failed": lambda d: self._must.append((f"life/{d['life']}", "a phase failed")),
+            "scope_widened": lambda d: self._tells.append((d["life"], "widened")),
+            "validation_failed": lambda d: self._must.append((_relapse(d), "relapse")),
+            "validation_recovered": lambda d: self._must_not.append(_relapse(d)),
+            "stage_ended": self._stage_ended,
+            "validation_ended": self._validation_ended,
+            "sla_breached": self._sla_breached,
             "standing_told": lambda d: self._must.append((f"breach/{d['trigger']}", "standing")),
             "relapsed": lambda d: self._must.append((f"relapse/{d['life']}", "relapse")),
             "configuration_refused": self._files,
@@ -123,12 +129,25 @@ class Ladder(Noun):
             if other is not None and (other.ended is not None or other.parked is not None):
                 self._must.append((f"life/{document['life']}", "blocked"))
 
+    def _sla_breached(self, document: Doc) -> None:
+        where = f"/{document['region']}" if document.get("region") else ""
+        self._must.append((f"sla/{document['life']}{where}", "SLA"))
+
+    def _stage_ended(self, document: Doc) -> None:
+        if document.get("unticked"):
+            self._tells.append((document["life"], "items that nobody ticked"))
+
+    def _validation_ended(self, document: Doc) -> None:
+        life = self.book.lives.get(document["life"])
+        known = life.validation if life is not None else None
+        self._must_not += [f"relapse/{document['life']}/{check}" for check in known.failing] if known else []
+
     def _ended(self, document: Doc) -> None:
         matter, end = f"life/{document['life']}", document["end"]
         life = self.book.lives.get(document["life"])
         if end in BAD_ENDS or end in ("expired", "notified"):
             self._must.append((matter, end))
-        elif life is not None and not life.cleanup_failed:
+        elif life is not None and not life.cleanup_failed and not life.failed_phases:
             self._must_not.append(matter)
         if end in BAD_ENDS or end in ("verified", "stood_down"):
             self._tells.append((document["life"], end))
@@ -139,6 +158,9 @@ class Ladder(Noun):
             waits = one.state == "waiting_approval" and one.ended is None and one.approval is None
             book.demand("E1", not waits or f"life/{one.id}" in self.matters, one.id, "waits, and asks nobody")
             self._still_rings(one)
+            hangs = [step.name for step in one.at_hand.values() if step.overdue and step.stage == "running"]
+            rings = f"life/{one.id}" in self.matters
+            book.demand("X9", not hangs or rings, one.id, hangs, "are overdue, and page nobody")
         if self._reached is not None:
             book.demand("E1", False, self._reached, "is reached, and pages nobody")
         if self._must or self._must_not:
@@ -406,3 +428,7 @@ class Ladder(Noun):
             for receiver, delivery in page.deliveries.items()
             if delivery.status == "owed"
         ]
+
+
+def _relapse(document: Doc) -> str:
+    return f"relapse/{document['life']}/{document['check']}"

@@ -38,6 +38,8 @@ class People(Noun):
             "life_held": self._held,
             "abort_asked": self._by_person("abort"),
             "step_confirmed": self._confirmed,
+            "gate_approved": self._gate_approved,
+            "item_ticked": self._ticked,
             "life_resumed": self._by_person("resume"),
             "action_changed": self._action_changed,
             "matter_acked": self._acked,
@@ -95,7 +97,8 @@ class People(Noun):
 
     def _accepted_approve(self, fields: Doc) -> bool:
         life = self._target(fields)
-        return life is None or life.approval is not None or life.end == "expired"
+        gate = life is not None and life.began is not None  # judged by what it says of the step
+        return life is None or life.approval is not None or life.end == "expired" or gate
 
     def _accepted_resolve(self, fields: Doc) -> bool:
         life = self._target(fields)
@@ -103,7 +106,14 @@ class People(Noun):
 
     def _accepted_confirm(self, fields: Doc) -> bool:
         life = self._target(fields)
-        return life is None or life.parked is None or life.parked["reason"] != "in_doubt"
+        if life is None or life.parked is None:
+            return True
+        waits = life.parked["reason"] in ("in_doubt", "manual")
+        return not waits or life.parked.get("step") != fields["step"] or life.parked["at"] >= self.book.now
+
+    def _accepted_tick(self, fields: Doc) -> bool:
+        life = self._target(fields)
+        return life is None or bool(life.ticked)
 
     def _accepted_resume(self, fields: Doc) -> bool:
         life = self._target(fields)
@@ -167,8 +177,9 @@ class People(Noun):
             shared = other is not None and bool(other.services & life.services)
             book.demand("D3", shared, life.id, "waits for", known, "that has nothing of its own")
         elif wait == "refused":
-            outcome = (life.step.outcome or {}).get("outcome") if life.step is not None else None
-            book.demand("W7", outcome == "refused", life.id, "was not refused, and is judged again")
+            outcomes = [(step.outcome or {}).get("outcome") for step in life.at_hand.values()]
+            refused = "refused" in outcomes and life.untouched
+            book.demand("W7", refused, life.id, "was not refused, and is judged again")
 
     def _veto_opened(self, document: Doc) -> None:
         life = self._life(document)
@@ -229,6 +240,38 @@ class People(Noun):
         )
         self.book.demand("E3", same, document["life"], "is confirmed otherwise than somebody said")
 
+    def _gate_approved(self, document: Doc) -> None:
+        """X1: by a second person past the point of no return, or in a phase that one guards."""
+        life = self._life(document)
+        words = self._asked("approve", document)
+        revisions = [said.fields.get("revision") for said in words]
+        holds = life is not None and (None in revisions or life.revision in revisions)
+        self.book.demand("E3", holds, document["life"], "has a gate opened by", words)
+        step = life.at_hand.get(document["step"]) if life is not None else None
+        gate = step is not None and step.definition.get("gate") is not None
+        self.book.demand("X1", gate, document["life"], document["step"], "is approved, and is no gate")
+        if life is None or step is None:
+            return
+        guarded = step.phase in (life.plan.get("reversible_while") or {}).get("guards", ())
+        asked = {life.by} | ({life.approval["by"]} if life.approval is not None else set())
+        second = document["by"] not in asked or not (guarded or life.irreversible)
+        self.book.demand("X1", second, life.id, "has a gate opened by who asked for it, past the point")
+
+    def _ticked(self, document: Doc) -> None:
+        life, item = self._life(document), document["item"]
+        words = self._asked("tick", document)
+        self.book.demand("E3", bool(words), document["life"], "has an item ticked by nobody")
+        if life is not None:
+            stages = life.plan.get("validation", ())
+            known = [*life.plan.get("manual_verification", ())]
+            known += [each for stage in stages for each in stage.get("items", ())]
+            names = [each["item"] for each in known]
+            self.book.demand("S4", item in names, life.id, "has no item", item)
+            self.book.demand("E3", item not in life.ticked, life.id, item, "is ticked twice")
+            numbers = {word.fields["item"] for word in words}
+            said = str(names.index(item) + 1) in numbers or item in numbers
+            self.book.demand("E3", said, life.id, item, "is ticked, and somebody said", numbers)
+
     def _began(self, document: Doc) -> None:
         self._settle_waits(document["life"])
 
@@ -264,10 +307,8 @@ class People(Noun):
         return life.verification is not None and life.verified is None
 
     def _may_be_failed(self, life: Life, at: Ms, by: str) -> bool:
-        if "failed" in life.settled.values():
-            return True
-        guard = life.checks.get(f"guard/{life.step.phase}") if life.step is not None else None
-        return guard is not None and guard.get("status") == 20
+        guards = [life.checks.get(f"guard/{s.phase}") for s in life.at_hand.values() if s.stage == "guarding"]
+        return life.failed() or any(said is not None and said.get("status") == 20 for said in guards)
 
     def _may_be_aborted(self, life: Life, at: Ms, by: str) -> bool:
         return bool(life.abort) and not life.irreversible

@@ -20,14 +20,19 @@ class Proof(Noun):
         super().__init__(book)
         self.windows = windows
         self._touched: set[str] = set()
+        self._running: dict[str, set[str]] = {}  # life → regions whose clock runs
         self.rows = {
             "rollback_began": self._began,
             "verification_began": self._verification_began,
             "rollback_verified": self._verified,
             "check_answered": self._checked,
             "sla_breached": self._sla_breached,
+            "step_reached": self._moved,
+            "step_settled": self._moved,
+            "phase_failed": self._moved,
+            "scope_widened": self._moved,
             "life_ended": self._ended,
-            "life_resolved": lambda document: self.book.dues.settle(("sla", document["life"])),
+            "life_resolved": lambda document: self.book.dues.settle_all("sla", document["life"]),
             "life_held": self._stands,
             "life_parked": self._stands,
             "life_resumed": self._stands,
@@ -43,10 +48,36 @@ class Proof(Noun):
                 self.book.dues.settle(("prove", name))
             else:
                 self.book.dues.owe(("prove", name), life.deadline, "S3")
+            self._clocks(name, life if owed else None)
         self._touched.clear()
 
     def _stands(self, document: Doc) -> None:
         self._touched.add(document["life"])
+
+    def _moved(self, document: Doc) -> None:
+        self._touched.add(document["life"])
+
+    def _clocks(self, name: str, life: Life | None) -> None:
+        """S1: each region's, from its first step to the end of its last; and the whole's."""
+        owed: dict[str, Ms] = {}
+        if life is not None and life.began is not None:
+            ahead = {
+                step.get("region", "")
+                for batch in life.ahead()
+                for phase, step in batch
+                if not phase.get("after_verified")
+            }
+            begun = {r: at for r, at in life.regions_begun.items() if r in ahead}
+            owed = {r: at + life.plan["sla"] for r, at in begun.items() if r not in life.regions_breached}
+            if life.decided is not None and not life.sla_breached:
+                owed[""] = life.decided + allowed(life.plan)
+        for region in self._running.pop(name, set()) - set(owed):
+            if region:
+                self.book.dues.settle(("sla", name, region))
+        for region, at in owed.items():
+            self.book.dues.owe(("sla", name, region) if region else ("sla", name), at, "S2")
+        if owed:
+            self._running[name] = set(owed)
 
     def _absent(self, _: Doc) -> None:
         self._touched.update(life.id for life in self.book.lives.values() if life.deadline is not None)
@@ -56,27 +87,30 @@ class Proof(Noun):
     def _began(self, document: Doc) -> None:
         plan = document["plan"]
         self.book.demand("S1", plan["sla"] <= SLA[plan["level"]], plan["name"], "has", plan["sla"], "ms")
-        self.book.dues.owe(("sla", document["life"]), document["decided"] + plan["sla"], "S2")
+        self._touched.add(document["life"])
 
     def _sla_breached(self, document: Doc) -> None:
         life = self.book.lives.get(document["life"])
-        self.book.dues.settle(("sla", document["life"]))
-        holds = (
-            life is not None and life.began is not None and life.verified is None and not life.sla_breached
-        )
+        region = document.get("region", "")
+        self.book.dues.settle(("sla", document["life"], region) if region else ("sla", document["life"]))
+        holds = life is not None and life.began is not None and life.verified is None
+        if life is not None and holds:
+            holds = not life.sla_breached if not region else region not in life.regions_breached
         self.book.demand("S2", holds, document["life"], "breaches an SLA that does not run")
         if life is not None and life.decided is not None:
-            due = life.decided + life.plan["sla"]
-            self.book.demand("S2", document["at"] >= due, life.id, "breaches its SLA early")
-            self.book.demand("S2", document["sla"] == life.plan["sla"], life.id, "breaches another SLA")
+            since = life.regions_begun.get(region, life.decided) if region else life.decided
+            sla = life.plan["sla"] if region else allowed(life.plan)
+            self.book.demand("S2", document["at"] >= since + sla, life.id, "breaches its SLA early", region)
+            self.book.demand("S2", document["sla"] == sla, life.id, "breaches another SLA", region)
 
     def _ended(self, document: Doc) -> None:
         life = self.book.lives.get(document["life"])
         if life is None:
             return
         self.book.dues.settle(("prove", life.id))
+        self._touched.add(life.id)
         if document["end"] not in BAD_ENDS:
-            self.book.dues.settle(("sla", life.id))
+            self.book.dues.settle_all("sla", life.id)
         if document["end"] == "unverified":
             late = life.deadline is not None and document["at"] >= life.deadline
             self.book.demand("S3", late, life.id, "is given up before", life.deadline)
@@ -85,8 +119,8 @@ class Proof(Noun):
             self._cleaned(life)
 
     def _cleaned(self, life: Life) -> None:
-        left = [step["name"] for phase, step in life.steps() if step["name"] not in life.settled]
-        if life.from_step is None and not life.cleanup_failed:
+        left = [step["name"] for batch in life.ahead() for _, step in batch]
+        if not life.cleanup_failed:
             self.book.demand("X1", not left, life.id, "is over, and left", left)
 
     # The proof
@@ -98,13 +132,11 @@ class Proof(Noun):
         self._touched.add(life.id)
         plan, demand = life.plan, self.book.demand
         left = [
-            s["name"]
-            for p, s in life.steps()
-            if not p.get("after_verified") and s["name"] not in life.settled
+            step["name"] for batch in life.ahead() for phase, step in batch if not phase.get("after_verified")
         ]
-        demand("X1", life.from_step is not None or not left, life.id, "verifies before", left)
-        demand("X7", "failed" not in life.settled.values(), life.id, "verifies after a failed step")
-        demand("I4", life.step is None, life.id, "verifies while a step is at hand")
+        demand("X1", not left, life.id, "verifies before", left)
+        demand("X7", not life.failed(), life.id, "verifies after a failed step")
+        demand("I4", not life.at_hand, life.id, "verifies while a step is at hand")
         stopped = life.held is not None or life.parked is not None or bool(life.abort)
         demand("D5", not stopped, life.id, "verifies, though it was stopped")
         interval = max((t["interval"] for t in life.triggers.values()), default=HAND_INTERVAL)
@@ -139,7 +171,7 @@ class Proof(Noun):
         demand("I7", known, document["life"], "is verified, and was not verifying")
         if life is None or life.verification is None:
             return
-        self.book.dues.settle(("sla", life.id))
+        self.book.dues.settle_all("sla", life.id)
         self._touched.add(life.id)
         stopped = life.held is not None or life.parked is not None or bool(life.abort)
         demand("D5", not stopped, life.id, "is verified, though it was stopped")
@@ -191,3 +223,10 @@ class Proof(Noun):
         return any(
             check.get("query") is not None and passes.get(check["name"], 0) >= least for check in checks
         )
+
+
+def allowed(plan: Doc) -> Ms:
+    """The SLA of the whole: as often as regions come one after the other (S1)."""
+    serial = any(step.get("each") == "serial" for phase in plan["phases"] for step in phase["steps"])
+    sla: Ms = plan["sla"]
+    return sla * len(plan["regions"]) if serial and plan.get("regions") else sla

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rollbackd.sim.audit.book import AUTOMATIC, BAD_ENDS, Noun
+from rollbackd.sim.audit.book import ALL, AUTOMATIC, BAD_ENDS, Noun
 from rollbackd.sim.audit.reading import UNHEARD, Reading, leaves, unheard, unreachable, window_of
 from rollbackd.sim.tape import Booted, Died, Started, Told
 
@@ -325,7 +325,7 @@ class Windows(Noun):
             return False
         if trigger["plan"] not in book.plans or book.dues.owes(("fire", *key)):
             return False
-        waiting = book.waiting(trigger["plan"])
+        waiting = book.waiting(trigger["plan"], trigger.get("scope", ALL))
         crowded = waiting is not None and len(waiting.firings) >= 300
         if crowded or len(watch.windows[watch.newest][-1].values) > 300:
             return False
