@@ -276,3 +276,12 @@ def test_the_clock_of_a_region_ends_with_what_is_still_to_come_there() -> None:
     one = running(phases=phases, script=script, level=4, sla=10 * MINUTE, timeout=60 * MINUTE)
     one.run(span=20 * MINUTE)
     assert one.of(e.SlaBreached) == []
+
+
+def test_what_is_in_doubt_is_not_run_again_once_another_region_failed_and_holds_nothing_up() -> None:
+    script: Any = {"go@eu": [{"status": 1}], "go@us": [{"after": 10 * SECOND, "outcome": "in_doubt"}]}
+    one = running(step("go", each="parallel", repeatable=True, regions=("eu", "us")), script=script)
+    one.run(span=MINUTE)
+    assert one.state_of("api-1") == "failed"
+    assert one.ran() == ["go@eu", "go@us"]
+    assert [x.result for x in one.of(e.StepSettled)] == ["failed", "failed"]

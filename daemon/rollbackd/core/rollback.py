@@ -307,7 +307,7 @@ def _doubt(turn: Turn, life: Life, current: Current) -> None:
 def _again(turn: Turn, life: Life, current: Current) -> None:
     if life.abort is not None:
         _abort(turn, life, current, f"; step {current.step} is in doubt")
-    elif _given_up(life, current):
+    elif _given_up(life, current) or _failed(life) is not None:
         _, step = at_hand(life, current)
         _attempt_failed(turn, life, current, step, "in doubt, and not run again: it failed in another region")
     elif not _stopping(life):

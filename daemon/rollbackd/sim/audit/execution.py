@@ -398,9 +398,8 @@ class Execution(Noun):
             attempts = step.definition.get("attempts", 1)
             stopped = bool(life.abort) or life.failed() or life.given_up(step)
             demand("X6", step.attempt >= attempts or stopped, who, "fails with attempts left")
-            shown = self._failed(life, step) or (
-                life.given_up(step) and step.stage in RESTS and bool(step.ran)
-            )
+            rests = stopped and not life.abort and step.stage in RESTS and bool(step.ran)
+            shown = rests or self._failed(life, step)
             demand("X6", shown, who, "fails, and nothing shows it:", step.outcome)
 
     def _done(self, life: Life, step: Step) -> bool:

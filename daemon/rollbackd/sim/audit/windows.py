@@ -188,6 +188,9 @@ class Windows(Noun):
         if ends[-1] < watch.newest_asked:
             watch.missing.add(ends[0])
             self.book.dues.settle_all("fire", watch.trigger["name"])
+            for life in self.book.lives.values():
+                if watch.trigger["name"] in life.triggers:
+                    self.book.dues.settle(("judge", life.id))
         watch.newest_asked = max(watch.newest_asked, ends[-1])
 
     def _passed(self, watch: Watch, steady: Ms) -> None:
