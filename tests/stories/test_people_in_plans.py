@@ -142,3 +142,15 @@ def test_a_gate_of_the_clean_up_waits_outside_the_sla() -> None:
     assert one.say(s.Approve("api-1"), actor="bob").accepted
     one.run(span=MINUTE)
     assert one.states() == {"api-1": "verified"}
+
+
+def test_what_was_done_by_hand_and_is_not_so_has_failed() -> None:
+    """Nobody tries it again by themselves: there is no program to run."""
+    verify = StepVerify(Query("dns", Limit("==", 0.0)), 30 * SECOND)
+    by_hand = Step("flip-dns", manual=Manual("Point it back", "netops"), verify=verify)
+    one = story(phase("only", by_hand, "revert"))
+    one.world.checks["flip-dns verify"] = ["fail"]
+    one.run(span=MINUTE)
+    assert one.say(s.Confirm("api-1", "flip-dns", "done"), actor="cem").accepted
+    one.run(span=5 * MINUTE)
+    assert (one.state_of("api-1"), one.ran()) == ("failed", [])

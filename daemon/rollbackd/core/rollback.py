@@ -361,7 +361,7 @@ def _verified(turn: Turn, life: Life, current: Current) -> None:
 
 def _attempt_failed(turn: Turn, life: Life, current: Current, step: Step, why: str) -> None:
     stopped = life.abort is not None or _failed(life) is not None or _given_up(life, current)
-    if current.attempt < step.attempts and not stopped:
+    if step.run is not None and current.attempt < step.attempts and not stopped:
         if not current.tree_gone:  # a person said done, and it is not: nothing runs beside what is left (X4)
             what = f"step {step.name}: {why}; its processes could not be shown gone"
             _park(turn, life, "in_doubt", what, step.name)
