@@ -417,8 +417,7 @@ class Ladder(Noun):
 
     def _keep(self, fields: dict[str, Any]) -> None:
         page = self.pages.get(fields["page"])
-        delivery = page.deliveries.get(fields["receiver"]) if page is not None else None
-        holds = page is not None and page.status == "firing" and delivery is not None and delivery.reached
+        holds = page is not None and page.status == "firing" and fields["receiver"] in page.reached()
         self.book.demand("E2", holds, fields["page"], "is kept, and was not accepted or is over")
 
     def owed(self) -> list[tuple[Page, str, Delivery]]:

@@ -17,7 +17,6 @@ FAILS = 2
 class LookingOn(Noun):
     def __init__(self, book: Book) -> None:
         super().__init__(book)
-        self._verified: set[str] = set()  # lives that ended so in this batch
         self._resolved: set[str] = set()
         self.records = {Started: self._started}
         self.rows = {
@@ -35,11 +34,6 @@ class LookingOn(Noun):
         return life, life.validation if life is not None else None
 
     def settle(self, at: Ms) -> None:
-        for name in self._verified:
-            life = self.book.lives.get(name)
-            began = life is not None and life.validation is not None
-            self.book.demand("S4", began, name, "is verified, and nobody looks on")
-        self._verified.clear()
         for life in self.book.lives.values():
             if life.validation is None or life.ended is None or self.book.frozen:
                 self.book.dues.settle(("stage", life.id))
@@ -101,10 +95,10 @@ class LookingOn(Noun):
     # Rows
 
     def _ended(self, document: Doc) -> None:
-        life, _ = self._life(document)
+        life, known = self._life(document)
         plan = life.plan if life is not None else {}
         if document["end"] == "verified" and (plan.get("validation") or plan.get("manual_verification")):
-            self._verified.add(document["life"])
+            self.book.demand("S4", known is not None, document["life"], "is verified, and nobody looks on")
 
     def _began(self, document: Doc) -> None:
         life, known = self._life(document)
