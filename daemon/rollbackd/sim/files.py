@@ -187,6 +187,8 @@ def _by_people(chance: Chance, plan: dict[str, Any]) -> None:
                 step["verify"] = {"expr": f'verify{{of="{name}"}}', "pass": "== 0", "within": "15s"}
             if plan.get("regions") and chance.yes(40, name, number, "each"):
                 step["each"] = "serial"
+            if chance.yes(20, name, number, "for good"):
+                step["irreversible"] = True
             phase["steps"].insert(chance.between(0, len(phase["steps"]), name, number, "hand at"), step)
 
 

@@ -285,7 +285,9 @@ class Fold(Noun):
         if life is not None:
             name = document["step"]
             life.settled[name] = document["result"]
-            life.at_hand.pop(name, None)
+            step = life.at_hand.pop(name, None)
+            if step is not None and step.definition.get("irreversible") and document["result"] != "skipped":
+                life.irreversible = name
             life.phases_met.add(document["phase"])
             life.last_settled, life.untouched = document["at"], False
             if not document.get("tree_gone", True):
