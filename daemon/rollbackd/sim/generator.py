@@ -148,15 +148,15 @@ def _slow(seed: int, shape: int, config: Config) -> Scenario:
 
 def _later(chance: Chance, until: Ms) -> When:
     """Some time after the success; mostly soon."""
-    kind = chance.pick(("validation_began",) * 4 + ("stage_ended", "validation_failed"), "kind")
-    after = chance.pick((0, 100, 65_000, 200_000, 840_000, 899_990, 20 * MINUTE, HOUR, 5 * HOUR), "after")
-    return When(on=kind, nth=chance.pick((1, 1, 2), "nth"), after=min(after, until))
+    kind = chance.pick(("validation_began",) * 7 + ("stage_ended", "validation_failed"), "kind")
+    after = chance.pick((0, 100, 65_000, 200_000, 400_000, 840_000, 899_990, HOUR, 5 * HOUR), "after")
+    return When(on=kind, after=min(after, until))
 
 
 def relapses(chance: Chance, config: Config, until: Ms) -> Iterator[Happening]:
     what: Trouble = chance.pick(("checks_fail", "checks_fail", "checks_fail", "checks_cannot_tell"), "what")
-    lasts = chance.pick((50 * SECOND, 90 * SECOND, 10 * MINUTE, 50 * MINUTE, 3 * HOUR, 30 * HOUR), "lasts")
-    of = chance.pick(("lasting", "lasting", "healthy", "smoke", ""), "of")
+    lasts = chance.pick((50 * SECOND, 3 * MINUTE, 10 * MINUTE, 50 * MINUTE, 3 * HOUR, 30 * HOUR), "lasts")
+    of = chance.pick(("lasting", "lasting", "lasting", "healthy", ""), "of")
     yield Fails(_later(chance, until), what, lasts, of)
 
 
@@ -188,7 +188,7 @@ def reloaded_afterwards(chance: Chance, config: Config, until: Ms) -> Iterator[H
 
 
 AFTERWARDS: tuple[Callable[[Chance, Config, Ms], Iterator[Happening]], ...] = (
-    *(relapses, relapses, relapses, absent_for_hours, ticked, ticked),
+    *(relapses, relapses, relapses, relapses, absent_for_hours, ticked, ticked),
     *(overtaken, resolved_afterwards, reloaded_afterwards),
 )
 
