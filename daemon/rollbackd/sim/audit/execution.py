@@ -275,11 +275,13 @@ class Execution(Noun):
         demand(rule, step.stage in ("ready", "backing_off"), who, "is ordered while", step.stage)
 
     def _again(self, life: Life, step: Step, document: Doc) -> None:
-        """X4: what is in doubt runs again only where that is safe, or somebody knows."""
+        """X4: what is in doubt runs again only where that is safe, or somebody knows; what was called done
+        and is not so has failed (X6)."""
         outcome = step.outcome or {}
         probe = life.checks.get(f"probe/{step.execution}")
         safe = step.definition.get("repeatable", False) or (probe is not None and probe.get("status") == 20)
-        self.book.demand("I3", safe or step.confirmed == "retry", life.id, step.name, "runs again in doubt")
+        known = step.confirmed in ("retry", "done")
+        self.book.demand("I3", safe or known, life.id, step.name, "runs again in doubt")
         gone = outcome.get("tree_gone", True) or step.confirmed == "retry"
         self.book.demand("X4", gone, life.id, step.name, "runs again beside what is left of it")
 
