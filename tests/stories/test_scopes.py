@@ -139,6 +139,21 @@ def test_a_trigger_chooses_its_part_and_each_part_is_a_life_of_its_own() -> None
     assert began == {("api-1", "application", ("api",)), ("api-2", "database", ("db",))}
 
 
+def test_a_part_started_by_hand_leaves_what_waits_on_other_services_alone() -> None:
+    parts = plan(
+        scope("application", "application"), scope("database", "database", services=("db",)), verify_windows=0
+    )
+    trigger = made.trigger("app", scope="application", action="ask")
+    one = Story(made.config(trigger, plans=(parts,)))
+    one.tape(trigger, "", "B")
+    one.run_to_state("api-1", "waiting_approval")
+    assert one.say(s.Start("api", "the data", scope="database")).accepted
+    assert one.state_of("api-1") == "waiting_approval"
+    one.run_to_state("api-2", "verified")
+    assert one.say(s.Start("api", "all of it")).accepted
+    assert one.state_of("api-1") == "superseded"
+
+
 def test_a_part_that_does_not_cure_it_widens() -> None:
     """Its steps ran, and the subject breached on: seen, not guessed."""
     parts = plan(scope("application", "application", widen_to=ALL), verify_windows=3)

@@ -411,9 +411,7 @@ def _start(turn: Turn, verb: s.Start) -> str:
         )
     whole, plan = plan, _part(plan, verb)
     names = [step.name for _, step in plan.steps()]
-    waiting_life = next(
-        (x for x in turn.state.lives.values() if x.plan.name == plan.name and x.waits()), None
-    )
+    waiting_life = next((x for x in turn.state.lives.values() if x.waits() and _in_place_of(x, plan)), None)
     running = next((x for x in holders(turn.state, plan.services) if x.plan.name == plan.name), None)
     if running is not None:
         raise Refused(
@@ -446,6 +444,11 @@ def _start(turn: Turn, verb: s.Start) -> str:
         )
         resolve_matter(turn, f"life/{waiting_life.id}", f"{life} was started by hand")
     return f"{life} starts"
+
+
+def _in_place_of(life: Life, plan: Plan) -> bool:
+    """Whether what is started is what this life waits to do, or a part or the whole of it."""
+    return life.plan.name == plan.name and not set(life.plan.services).isdisjoint(plan.services)
 
 
 def _part(plan: Plan, verb: s.Start) -> Plan:
