@@ -128,6 +128,10 @@ class Driver:
                 self.under_way.pop(f"step/{signal.life}/{signal.execution}", None)
             case s.CheckAnswered():
                 self.under_way.pop(signal.check, None)
+            case s.CaptureTaken():
+                self.under_way.pop(f"capture/{signal.capture}/{signal.item}", None)
+            case s.CaptureRemoved():
+                self.under_way.pop(f"uncapture/{signal.capture}", None)
             case s.PageAnswered():
                 for status in ("firing", "resolved"):
                     self.under_way.pop(f"page/{signal.page}/{signal.receiver}/{status}", None)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from rollbackd.config.triggers import Severities
-from rollbackd.core.model import Limits, Rung
+from rollbackd.core.model import Captures, Limits, Rung
 from rollbackd.settings import (
     AlertmanagerSettings,
     Authorization,
@@ -83,6 +83,10 @@ def _severity(model: ActionModel) -> Severities:
 def limits(model: InstanceModel) -> Limits:
     said = model.limits
     return Limits(said.rollbacks_per_hour, said.per_service_per_hour, said.brake)
+
+
+def captures(model: InstanceModel) -> Captures:
+    return Captures(model.captures.keep, model.captures.most_mib << 20)
 
 
 def ladders(model: InstanceModel) -> dict[str, tuple[Rung, ...]]:

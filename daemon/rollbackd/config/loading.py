@@ -99,6 +99,7 @@ def _core(bundle: Bundle, settings: InstanceModel) -> Config:
         plans=tuple(resolve_plan(plan) for plan in bundle.plans),
         max_action=settings.max_action,
         limits=instance.limits(settings),
+        captures=instance.captures(settings),
         receivers=tuple(receiver.name for receiver in settings.receivers),
         notify=tuple(dict.fromkeys(settings.notify)),
         ladders=instance.ladders(settings),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rollbackd.config.models.base import walk
 from rollbackd.config.models.plans import (
+    CaptureModel,
     ItemModel,
     PhaseModel,
     PlanModel,
@@ -16,14 +17,18 @@ from rollbackd.config.models.plans import (
     StepModel,
     ValidationModel,
 )
+from rollbackd.config.models.types import Relative
 from rollbackd.config.problem import one_line
 from rollbackd.core.model import (
     ALL,
+    Baseline,
+    CaptureItem,
     Check,
     Command,
     Gate,
     HttpGet,
     Item,
+    Limit,
     Manual,
     Phase,
     Plan,
@@ -283,6 +288,7 @@ def resolve_plan(read: ReadPlan) -> Plan:
         env=dict(model.env),
         needs_previous=model.needs_previous,
         release=Command(model.release.run, timeout=model.release.timeout) if model.release else None,
+        capture=tuple(_capture(item) for item in model.capture),
         reversible_while=_reversible(model),
         safety_checks=tuple(_check(check) for check in model.safety_checks),
         verification=tuple(_check(check) for check in model.verification),
@@ -322,6 +328,11 @@ def _stages(model: ValidationModel | None) -> Iterator[ValidationStage]:
     for name, stage in zip(names, (model.immediate, model.short_term, model.long_term), strict=True):
         if stage is not None:
             yield ValidationStage(name, tuple(_check(check) for check in stage.checks), _items(stage.items))
+
+
+def _capture(model: CaptureModel) -> CaptureItem:
+    run = Command(model.run, shell=model.shell, timeout=model.timeout) if model.run is not None else None
+    return CaptureItem(model.name, run, model.expr, model.timeout)
 
 
 def _reversible(model: PlanModel) -> ReversibleWhile | None:
@@ -371,13 +382,18 @@ def _step(model: StepModel) -> Step:
 
 
 def _check(model: QuestionModel) -> Check:
-    run = http = query = None
+    run = http = query = baseline = None
     if model.run is not None:
         run = Command(model.run, timeout=30_000 if model.timeout is None else model.timeout)
     if model.http is not None:
         timeout = 10_000 if model.timeout is None else model.timeout
         http = HttpGet(model.http.url, model.http.status, dict(model.http.json_), timeout)  # type: ignore[arg-type]
-    if model.expr is not None and model.pass_ is not None:
+    if model.baseline is not None:
+        baseline = Baseline(model.baseline)
+    if model.expr is not None and isinstance(model.pass_, Relative):
+        query = Query(model.expr, Limit(model.pass_.op, 0.0))
+        baseline = Baseline(model.baseline or "", model.pass_.times, model.pass_.plus)
+    elif model.expr is not None and isinstance(model.pass_, Limit):
         query = Query(model.expr, model.pass_)
     return Check(
         name=model.check,
@@ -387,4 +403,6 @@ def _check(model: QuestionModel) -> Check:
         windows=getattr(model, "windows", None),
         on_fail=getattr(model, "on_fail", "fail"),
         every=getattr(model, "every", None),
+        prints=model.prints,
+        baseline=baseline,
     )

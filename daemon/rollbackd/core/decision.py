@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from rollbackd.core import capture, wording
 from rollbackd.core import events as e
-from rollbackd.core import wording
 from rollbackd.core.arming import open_rollout
 from rollbackd.core.fold.lives import HOUR
 from rollbackd.core.ladder import open_life_matter, tell
@@ -195,6 +195,7 @@ def _open(turn: Turn, plan: Plan, scope: str, fired: list[tuple[Trigger, Firing]
             action, chosen, lowered = standing, trigger, why
     change = turn.state.rollouts.get(plan.name)
     rollout = open_rollout(turn.state, plan.name)
+    kept = capture.chosen(turn.state, plan.name)
     life = next_id(turn.state, plan.name)
     turn.emit(
         e.LifeOpened(
@@ -213,6 +214,8 @@ def _open(turn: Turn, plan: Plan, scope: str, fired: list[tuple[Trigger, Firing]
             rollout=rollout.id if rollout is not None else None,
             previous=change.previous if change is not None else None,
             next=change.next if change is not None else None,
+            capture=kept.id if kept is not None else None,
+            captured=kept.items if kept is not None else (),
         )
     )
     for _, found in fired:
@@ -295,6 +298,7 @@ def _lowerings(turn: Turn, life: Life) -> Iterator[Lowering]:
         yield ask("vetoed", "a rollback of this plan was vetoed a short while ago")
     yield from _brake(turn, life)
     yield from _checked(life)
+    yield from capture.lowerings(state, life)
     if life.rollout is not None and _rollout_ended(state, life):
         yield ask("rollout_ended", f"rollout {life.rollout} ended meanwhile")
 

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from rollbackd.core.model import Check, Command, Family, Ms
+from rollbackd.core.model import CaptureItem, Check, Command, Family, Ms
 
 
 class WindowQuery(Struct, frozen=True):
@@ -102,6 +102,31 @@ class RunCheck(Struct, frozen=True):
     until: Ms | None = None
 
 
+class RunCapture(Struct, frozen=True):
+    """Put this item aside, anew: what an interrupted try left is thrown away. It only looks at production.
+    At most `most` bytes."""
+
+    capture: str
+    item: CaptureItem
+    plan_hash: str
+    env: dict[str, str]
+    most: int
+
+    @property
+    def key(self) -> str:
+        return f"capture/{self.capture}/{self.item.name}"
+
+
+class RemoveCapture(Struct, frozen=True):
+    """See to it that nothing of it is left on disk."""
+
+    capture: str
+
+    @property
+    def key(self) -> str:
+        return f"uncapture/{self.capture}"
+
+
 class Page(Struct, frozen=True):
     """Tell one receiver. `dedup` is the same for the firing and the resolved page (E2)."""
 
@@ -133,4 +158,6 @@ class KeepAlert(Struct, frozen=True):
         return f"keep/{self.page.page}/{self.page.receiver}"
 
 
-Effect: TypeAlias = Ask | AskScrapes | RunStep | StopStep | RunCheck | Page | KeepAlert
+Effect: TypeAlias = (
+    Ask | AskScrapes | RunStep | StopStep | RunCheck | RunCapture | RemoveCapture | Page | KeepAlert
+)

@@ -17,6 +17,7 @@ from rollbackd.core import (
     alignment,
     arming,
     blind,
+    capture,
     decision,
     ladder,
     operators,
@@ -60,6 +61,7 @@ class Reply(Struct, frozen=True):
     accepted: bool
     text: str
     conflict: bool = False
+    capture: str | None = None  # which began with it
 
 
 class Advance(Struct, frozen=True):
@@ -123,6 +125,7 @@ class Engine:
         yield from ladder.alarms(state)
         yield from sla.alarms(state)
         yield from rollout.alarms(state)
+        yield from capture.alarms(state)
         yield from validation.alarms(state)
         yield from arming.alarms(state)
         yield from blind.alarms(soft)
@@ -156,6 +159,10 @@ class Engine:
                 rollback.step_exited(turn, signal)
             case s.CheckAnswered():
                 rollback.check_answered(turn, signal)
+            case s.CaptureTaken():
+                capture.taken(turn, signal)
+            case s.CaptureRemoved():
+                capture.removed(turn, signal)
             case s.PageAnswered():
                 ladder.page_answered(turn, signal)
             case s.JournalRecovered():
@@ -176,7 +183,7 @@ class Engine:
             text = operators.speak(turn, signal.verb)
         except Refused as refused:
             return Reply(signal.request, False, refused.reason, refused.conflict)
-        return Reply(signal.request, True, text)
+        return Reply(signal.request, True, text, capture=turn.capture)
 
     def _started(self, turn: Turn, signal: s.DaemonStarted) -> None:
         self.unreadable = signal.unreadable
@@ -273,6 +280,7 @@ class Engine:
         for _ in range(SETTLES_WITHIN):
             before = len(turn.events)
             overrides.progress(turn)
+            capture.progress(turn)
             rollout.progress(turn)
             arming.progress(turn)
             decision.progress(turn)

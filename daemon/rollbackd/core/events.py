@@ -11,8 +11,9 @@ from typing import ClassVar, Literal
 
 from msgspec import Struct
 
-from rollbackd.core.model import Action, Config, Ms, Plan, Rung, StageName, Trigger
+from rollbackd.core.model import Action, Artifact, Config, Ms, Plan, Rung, StageName, Trigger
 from rollbackd.core.state import (
+    Captured,
     DisarmCause,
     End,
     Firing,
@@ -20,6 +21,7 @@ from rollbackd.core.state import (
     LoweringReason,
     MatterKind,
     ParkReason,
+    RolloutAsked,
     Seen,
     Stage,
     WaitKind,
@@ -162,6 +164,8 @@ class RolloutBegan(Event, frozen=True, kw_only=True):
     by: str
     channel: str
     permit: str | None = None
+    capture: str | None = None
+    without_capture: str = ""  # why somebody did without
 
 
 class RolloutFinished(Event, frozen=True, kw_only=True):
@@ -180,6 +184,57 @@ class RolloutRolledBack(Event, frozen=True, kw_only=True):
     rollout: str
     plan: str
     life: str
+
+
+# Captures (C1)
+
+
+class CaptureBegan(Event, frozen=True, kw_only=True):
+    """Before a change: the items of `plan` are put aside in their order. `rollout`: what begins then."""
+
+    capture: str
+    plan: Plan
+    by: str
+    channel: str
+    comment: str = ""
+    rollout: RolloutAsked | None = None
+
+
+class CaptureTaken(Event, frozen=True, kw_only=True):
+    """This item is durable on disk, with these hashes."""
+
+    capture: str
+    item: str
+    artifacts: tuple[Artifact, ...] = ()
+    value: float | None = None
+    said: str = ""
+
+
+class CaptureFailed(Event, frozen=True, kw_only=True):
+    """The capture is over; a rollout that waited for it does not begin."""
+
+    capture: str
+    item: str
+    detail: str
+
+
+class CaptureCompleted(Event, frozen=True, kw_only=True):
+    """`refused`: why the rollout that waited for it may no longer begin."""
+
+    capture: str
+    refused: str = ""
+
+
+class CapturePruned(Event, frozen=True, kw_only=True):
+    """It is old and nobody needs it: its files are removed."""
+
+    capture: str
+
+
+class CaptureRemoved(Event, frozen=True, kw_only=True):
+    """Nothing of it is left on disk."""
+
+    capture: str
 
 
 # Pauses and re-arming by people
@@ -234,6 +289,8 @@ class LifeOpened(LifeEvent, frozen=True, kw_only=True):
     previous: str | None = None
     next: str | None = None
     whole: Plan | None = None  # where `plan` is a part of it: the whole, for widening
+    capture: str | None = None
+    captured: tuple[Captured, ...] = ()
 
 
 class SubjectJoined(LifeEvent, frozen=True, kw_only=True):
@@ -626,6 +683,12 @@ EVENTS: tuple[type[Event], ...] = (
     RolloutFinished,
     RolloutExpired,
     RolloutRolledBack,
+    CaptureBegan,
+    CaptureTaken,
+    CaptureFailed,
+    CaptureCompleted,
+    CapturePruned,
+    CaptureRemoved,
     PauseBegan,
     PauseEnded,
     ServicesUnspent,

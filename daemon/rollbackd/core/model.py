@@ -202,8 +202,57 @@ class Query(Struct, frozen=True):
     passes: Limit
 
 
+class CaptureItem(Struct, frozen=True):
+    """What is put aside before a change (C1): the files that a command leaves, or a reading."""
+
+    name: str
+    run: Command | None = None
+    expr: str | None = None
+    timeout: Ms = 10 * 60_000
+
+
+class Artifact(Struct, frozen=True):
+    """A captured file; `path` is below its capture's folder: ITEM/FILE. `size` in bytes."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Stored(Struct, frozen=True):
+    """What a capture's items are to hold on disk: these files, and no others."""
+
+    capture: str
+    items: tuple[str, ...]
+    artifacts: tuple[Artifact, ...]
+
+
+class Baseline(Struct, frozen=True):
+    """A captured item that a check compares with: its value, times and plus something."""
+
+    item: str
+    times: float = 1.0
+    plus: float = 0.0
+
+    def of(self, value: float) -> float:
+        return value * self.times + self.plus
+
+    def __str__(self) -> str:
+        times = f" * {self.times:g}" if self.times != 1 else ""
+        plus = f" {'+' if self.plus > 0 else '-'} {abs(self.plus):g}" if self.plus else ""
+        return f"baseline {self.item}{times}{plus}"
+
+
+PREVIOUS, NEXT, BASELINE = "$previous", "$next", "$baseline"
+"""What a check may want in place of a text: the version gone back to, the one that went bad, what the item
+of its `baseline` printed."""
+
+
 class Check(Struct, frozen=True):
-    """A question with the answers pass, fail, cannot tell. Exactly one of run, http, query is set."""
+    """A question with the answers pass, fail, cannot tell. Exactly one of run, http, query, stored is set.
+
+    As it is declared, texts may be `$previous` and the like, and with `baseline` the number of its query's
+    limit is still to come; `capture.resolved` fills them in. `unknown`: why it cannot be asked."""
 
     name: str
     run: Command | None = None
@@ -212,6 +261,10 @@ class Check(Struct, frozen=True):
     windows: int | None = None
     on_fail: Literal["fail", "warn"] = "fail"
     every: Ms | None = None  # of validation: in place of its stage's
+    prints: str | None = None  # what a command must print, and nothing else
+    baseline: Baseline | None = None
+    stored: Stored | None = None
+    unknown: str = ""
 
 
 class StepVerify(Struct, frozen=True):
@@ -339,6 +392,7 @@ class Plan(Struct, frozen=True):
     env: dict[str, str] = {}
     needs_previous: bool = False
     release: Command | None = None
+    capture: tuple[CaptureItem, ...] = ()  # in this order
     reversible_while: ReversibleWhile | None = None
     safety_checks: tuple[Check, ...] = ()
     verification: tuple[Check, ...] = ()
@@ -423,6 +477,13 @@ class Limits(Struct, frozen=True):
     brake: int = 3
 
 
+class Captures(Struct, frozen=True):
+    """How long captures are kept, and how many bytes one item may take."""
+
+    keep: Ms = 30 * 24 * 3_600_000
+    most: int = 10 << 30
+
+
 class Opened(Struct, frozen=True):
     """A query without a label's value: what stands before and after it, in the quotes of a `=~`."""
 
@@ -450,6 +511,7 @@ class Config(Struct, frozen=True):
     plans: tuple[Plan, ...] = ()
     max_action: Action = "auto"
     limits: Limits = Limits()
+    captures: Captures = Captures()
     receivers: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
     ladders: dict[str, tuple[Rung, ...]] = {}

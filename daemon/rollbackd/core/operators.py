@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollbackd.core import arming, decision, ladder, overrides, rollout, validation, wording
+from rollbackd.core import arming, capture, decision, ladder, overrides, rollout, validation, wording
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.ladder import resolve_matter
@@ -443,7 +443,8 @@ def _start(turn: Turn, verb: s.Start) -> str:
             )
         )
         resolve_matter(turn, f"life/{waiting_life.id}", f"{life} was started by hand")
-    return f"{life} starts"
+    missing = capture.missing(turn.state, turn.state.lives[life])
+    return f"{life} starts" + (f"; {missing}" if missing is not None else "")
 
 
 def _in_place_of(life: Life, plan: Plan) -> bool:
@@ -477,6 +478,7 @@ def _open_by_hand(
     """A life that a person decided on; it goes by the triggers of the life it follows, if any."""
     life = decision.next_id(turn.state, plan.name)
     change = turn.state.rollouts.get(plan.name)
+    kept = capture.chosen(turn.state, plan.name)
     turn.emit(
         e.LifeOpened(
             at=turn.now,
@@ -496,6 +498,8 @@ def _open_by_hand(
             rollout=change.id if change is not None else None,
             previous=change.previous if change is not None else None,
             next=change.next if change is not None else None,
+            capture=kept.id if kept is not None else None,
+            captured=kept.items if kept is not None else (),
         )
     )
     return life
@@ -514,6 +518,7 @@ _VERBS: dict[type, Callable[..., str]] = {
     s.Start: _start,
     s.BeginRollout: rollout.begin,
     s.FinishRollout: rollout.finish,
+    s.TakeCapture: capture.take,
     s.Pause: overrides.pause,
     s.Unpause: overrides.unpause,
     s.Rearm: overrides.rearm,

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from rollbackd.core.model import ALL, Config, Ms
+from rollbackd.core.model import ALL, Artifact, Config, Ms
 
 
 class DaemonStarted(Struct, frozen=True):
@@ -129,6 +129,24 @@ class CheckAnswered(Struct, frozen=True):
     output: str = ""  # a command's stripped standard output, at most 4 KiB
 
 
+class CaptureTaken(Struct, frozen=True):
+    """The answer to `RunCapture`: the item is durable on disk and hashed, or `detail` says why it is not."""
+
+    capture: str
+    item: str
+    ok: bool
+    artifacts: tuple[Artifact, ...] = ()
+    value: float | None = None
+    said: str = ""
+    detail: str = ""
+
+
+class CaptureRemoved(Struct, frozen=True):
+    """The answer to `RemoveCapture`."""
+
+    capture: str
+
+
 class PageAnswered(Struct, frozen=True):
     """A receiver accepted a page, or refused it after its own retries (E2)."""
 
@@ -214,10 +232,16 @@ class BeginRollout(Struct, frozen=True, tag="begin_rollout"):
     next: str
     open_for: Ms = 2 * 3_600_000
     permit: str | None = None
+    without_capture: str = ""  # why it begins without
 
 
 class FinishRollout(Struct, frozen=True, tag="finish_rollout"):
     plan: str
+
+
+class TakeCapture(Struct, frozen=True, tag="take_capture"):
+    plan: str
+    comment: str = ""
 
 
 class Pause(Struct, frozen=True, tag="pause"):
@@ -255,6 +279,7 @@ Verb: TypeAlias = (
     | Start
     | BeginRollout
     | FinishRollout
+    | TakeCapture
     | Pause
     | Unpause
     | Rearm
@@ -289,6 +314,8 @@ Signal: TypeAlias = (
     | StepBegan
     | StepExited
     | CheckAnswered
+    | CaptureTaken
+    | CaptureRemoved
     | PageAnswered
     | OperatorSpoke
     | JournalRecovered

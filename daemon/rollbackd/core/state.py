@@ -10,7 +10,19 @@ from typing import Literal
 
 from msgspec import Struct
 
-from rollbackd.core.model import Action, Config, Ms, Plan, Rung, Trigger, Verdict, higher, lower
+from rollbackd.core.model import (
+    Action,
+    Artifact,
+    CaptureItem,
+    Config,
+    Ms,
+    Plan,
+    Rung,
+    Trigger,
+    Verdict,
+    higher,
+    lower,
+)
 
 End = Literal[
     "verified",
@@ -53,6 +65,7 @@ LoweringReason = Literal[
     "vetoed",
     "brake",
     "safety_check",
+    "capture",
     "irreversible",
     "reversibility_unknown",
     "no_rollout",
@@ -213,6 +226,53 @@ class Resolution(Struct, frozen=True):
     description: str
 
 
+class Captured(Struct, frozen=True):
+    """One item of a capture. `value`: its reading, or the one number its command printed; `said`: all that it
+    printed, where that is one line."""
+
+    item: str
+    at: Ms
+    artifacts: tuple[Artifact, ...] = ()
+    value: float | None = None
+    said: str = ""
+
+
+class RolloutAsked(Struct, frozen=True):
+    """The rollout that begins once its capture is complete."""
+
+    previous: str
+    next: str
+    open_for: Ms
+    permit: str | None = None
+
+
+class Capture(Struct, frozen=True):
+    """The state before a change, put aside (C1); `PLAN-cN`. Its files are in a folder of that name."""
+
+    id: str
+    plan: str
+    hash: str  # of the plan's folder as it was
+    services: tuple[str, ...]
+    wanted: tuple[CaptureItem, ...]
+    env: dict[str, str]
+    began: Ms
+    by: str
+    channel: str
+    comment: str = ""
+    asked: RolloutAsked | None = None
+    state: Literal["running", "complete", "failed", "pruned"] = "running"
+    items: tuple[Captured, ...] = ()
+    ended: Ms | None = None
+    failed: str = ""  # the item that failed
+    detail: str = ""  # why it did, or why no rollout followed
+    rollout: str | None = None  # which began with it
+
+    def next_item(self) -> CaptureItem | None:
+        """The one to be taken now."""
+        taken = {captured.item for captured in self.items}
+        return next((item for item in self.wanted if item.name not in taken), None)
+
+
 class Life(Struct, frozen=True):
     """One rollback, from decision to end."""
 
@@ -234,6 +294,8 @@ class Life(Struct, frozen=True):
     rollout: str | None = None
     previous: str | None = None
     next: str | None = None
+    capture: str | None = None  # what was put aside before the change that it undoes
+    captured: tuple[Captured, ...] = ()
     revision: int = 1
     checks: dict[str, Answered] = {}
     wait: WaitKind | None = None
@@ -328,6 +390,8 @@ class Rollout(Struct, frozen=True):
     until: Ms
     by: str
     permit: str | None = None
+    capture: str | None = None
+    without_capture: str = ""  # why somebody did without
     state: Literal["open", "finished", "expired", "rolled_back"] = "open"
     ended: Ms | None = None
 
@@ -512,6 +576,8 @@ class State(Struct, frozen=True):
     lives: dict[str, Life] = {}
     over: dict[str, Over] = {}  # the newest `MOST_OVER`
     rollouts: dict[str, Rollout] = {}
+    captures: dict[str, Capture] = {}
+    capture_numbers: dict[str, int] = {}
     counting: dict[str, Counting] = {}
     alignments: dict[str, Alignment] = {}  # by group
     subject_counting: dict[str, Ms] = {}

@@ -35,6 +35,7 @@ class Turn:
         self.asks: list[Ask | AskScrapes] = []
         self.decided = 0  # plans
         self.actor = AUTOMATIC
+        self.capture: str | None = None  # which a person's word began
         self.channel = ""
         self._own = Own()
 

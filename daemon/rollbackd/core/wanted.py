@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from rollbackd.core import validation, verification
+from rollbackd.core import capture, validation, verification
 from rollbackd.core.effects import RunCheck, RunStep, StopStep
 from rollbackd.core.model import Check
 from rollbackd.core.notation import quotient
@@ -30,6 +30,8 @@ def checks_wanted(life: Life) -> list[tuple[str, Check]]:
     """What `checking` asks: safety checks, the release that runs, whether it may still be undone."""
     plan = life.plan
     wanted = [(f"safety/{check.name}", check) for check in plan.safety_checks]
+    if (stored := capture.stored(life)) is not None:
+        wanted.append(("capture", Check("capture", stored=stored)))
     if plan.release is not None:
         wanted.append(("release", Check("release", run=plan.release)))
     if plan.reversible_while is not None:
@@ -40,6 +42,7 @@ def checks_wanted(life: Life) -> list[tuple[str, Check]]:
 def effects(state: State) -> Iterator[Effect]:
     """What the open lives need done, from their state alone."""
     instance = state.config.instance if state.config is not None else ""
+    yield from capture.effects(state)
     for life in state.lives.values():
         if life.validating():
             for slot, check, at in validation.checks_due(life):
@@ -104,6 +107,7 @@ def _key(life: Life, slot: str) -> str:
 
 def _check(life: Life, slot: str, check: Check, instance: str, *, not_before: Ms = 0) -> RunCheck:
     env = environment(life, instance)
+    check = capture.resolved(life, check)
     return RunCheck(_key(life, slot), check, life.plan.hash, env, not_before)
 
 
@@ -141,6 +145,7 @@ def environment(
         "ROLLBACK_ROLLOUT": life.rollout or "",
         "ROLLBACK_PREVIOUS_VERSION": life.previous or "",
         "ROLLBACK_NEXT_VERSION": life.next or "",
+        "ROLLBACK_CAPTURE": life.capture or "",
         "ROLLBACK_DEADLINE": str(deadline // 1000),
         "ROLLBACK_REHEARSAL": "0",
         "ROLLBACK_VERBOSE": "1" if current is not None and current.attempt > 1 else "0",

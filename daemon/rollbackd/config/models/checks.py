@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from rollbackd.config.models.base import Complaint, Defines, Model, drawn, needs, one_of
+from rollbackd.config.models.base import Complaint, Defines, Model, Refers, drawn, needs, one_of
 from rollbackd.config.models.types import (
     JSON_PATH,
     NAME,
     Argv,
-    Comparison,
     Duration,
     Json,
     Promql,
+    Relative,
+    RelativeComparison,
+    Text,
     Url,
     Whole,
 )
-from rollbackd.core.model import Limit, Ms
+from rollbackd.core.model import BASELINE, Limit, Ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +28,20 @@ if TYPE_CHECKING:
     from rollbackd.config.yaml_source import Mapping
 
 Program = Annotated[tuple[str, ...], Argv()]
+
+
+def compares_with_the_captured(mapping: Mapping) -> Iterator[Complaint]:
+    """`baseline` names what the limit or the text is taken from."""
+    said = [
+        key for key, name in (("pass", "baseline"), ("prints", BASELINE)) if name in str(mapping.get(key))
+    ]
+    if said and "baseline" not in mapping:
+        yield Complaint(
+            (said[0],), "names a baseline, and there is none", "add `baseline: ITEM` of `capture`"
+        )
+    if "baseline" in mapping and not said:
+        remedy = 'write `pass: "<= baseline * 1.1"` or `prints: $baseline`'
+        yield Complaint(("baseline",), "is compared with nothing", remedy)
 
 
 @drawn({"properties": {key: {"type": "array"} for key in ("run", "probe")}})
@@ -57,6 +73,8 @@ class QuestionModel(Model):
         needs("pass", "expr"),
         needs("expr", "pass"),
         needs("timeout", "run", "http"),
+        needs("prints", "run"),
+        compares_with_the_captured,
         argv_is_a_list,
     )
 
@@ -69,7 +87,17 @@ class QuestionModel(Model):
         None
     )
     pass_: Annotated[
-        Annotated[Limit, Comparison()] | None, Field(alias="pass", description="what the value must satisfy")
+        Annotated[Limit | Relative, RelativeComparison()] | None,
+        Field(alias="pass", description="what the value must satisfy: `< 0.01`, `<= baseline * 1.1`"),
+    ] = None
+    prints: Annotated[
+        Annotated[str, Text(most=1000)] | None,
+        Field(description="all that the program must print; $previous, $next, $baseline are filled in"),
+    ] = None
+    baseline: Annotated[
+        Annotated[str, NAME] | None,
+        Refers("item", "file"),
+        Field(description="the captured item to compare with"),
     ] = None
     timeout: Annotated[
         Annotated[Ms, Duration("100ms", "10m")] | None,

@@ -116,6 +116,15 @@ class LimitsModel(Model):
     ] = 3
 
 
+class CapturesModel(Model):
+    keep: Annotated[
+        Ms, Duration("1h", "3650d"), Field(description="after it, unless a rollout or rollback needs it")
+    ] = 30 * 24 * 3_600_000
+    most_mib: Annotated[int, Whole(1, 16_777_216), Field(description="what one item may take, in MiB")] = (
+        10_240
+    )
+
+
 class AlertmanagerModel(HttpModel):
     urls: Annotated[
         list[Address],
@@ -218,6 +227,9 @@ class InstanceModel(Model):
     ] = ActionsModel()
     limits: Annotated[LimitsModel, Field(description="when automatic rollbacks stop being automatic")] = (
         LimitsModel()
+    )
+    captures: Annotated[CapturesModel, Field(description="how long and how much of them is kept (C1)")] = (
+        CapturesModel()
     )
     receivers: Annotated[
         list[ReceiverModel],

@@ -227,6 +227,23 @@ class ReleaseModel(Model):
     )
 
 
+class CaptureModel(Model):
+    rules = (one_of("run", "expr"), needs("shell", "run"), shell_is_said)
+
+    name: Annotated[str, NAME, Defines("item", "file"), Field(description="unique in the plan")]
+    run: Annotated[
+        Program | None,
+        Field(description="a program: what it leaves in $ROLLBACK_CAPTURE_DIR is kept, with what it prints"),
+    ] = None
+    shell: Annotated[bool, Field(description="run is one text for /bin/sh")] = False
+    expr: Annotated[
+        Annotated[str, Promql()] | None, Field(description="a query that yields one value: a baseline")
+    ] = None
+    timeout: Annotated[
+        Ms, Duration("1s", "1d"), Field(description="then the capture has failed, and no rollout begins")
+    ] = 10 * 60_000
+
+
 class ReversibleWhileModel(Model):
     rules = (argv_is_a_list,)
 
@@ -347,6 +364,10 @@ class PlanModel(Model):
             "A release that is neither the bad nor the restored one ends what is spent (D6)"
         ),
     ] = None
+    capture: Annotated[
+        list[CaptureModel],
+        Field(default_factory=list, max_length=50, description="what is put aside before a change (C1)"),
+    ]
     reversible_while: Annotated[
         ReversibleWhileModel | None,
         Field(description="the point of no return. Asked before the phases that it guards"),

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from pydantic_core import PydanticCustomError, core_schema
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
-    from rollbackd.core.model import Limit, Ms
+    from rollbackd.core.model import Limit, Ms, Operator
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -348,6 +348,35 @@ class Comparison(Parsed):
 
     def schema(self) -> JsonSchemaValue:
         return {"type": "string", "pattern": _COMPARISON, "examples": ["> 0.01"]}
+
+
+class Relative(NamedTuple):
+    """A limit whose number comes out of what was captured: `<= baseline * 1.1`."""
+
+    op: Operator
+    times: float = 1.0
+    plus: float = 0.0
+
+
+_RELATIVE = re.compile(
+    r"(?P<op>>=|<=|==|!=|>|<) *baseline *(?:\* *(?P<times>[0-9]{1,9}(?:\.[0-9]{1,9})?) *)?"
+    r"(?:(?P<sign>[-+]) *(?P<plus>[0-9]{1,9}(?:\.[0-9]{1,9})?) *)?",
+    re.ASCII,
+)
+
+
+class RelativeComparison(Comparison):
+    """`> 0.01`, or `<= baseline * 1.1`."""
+
+    def parse(self, value: object) -> Limit | Relative:  # type: ignore[override]
+        if not isinstance(value, str) or "baseline" not in value:
+            return super().parse(value)
+        found = _RELATIVE.fullmatch(value.strip())
+        if found is None:
+            remedy = 'write "<= baseline * 1.1", "<= baseline + 5" or "== baseline"'
+            raise refuse(f"expected a comparison, got {shown(value)}", remedy)
+        plus = float(found["plus"] or 0) * (-1 if found["sign"] == "-" else 1)
+        return Relative(cast("Operator", found["op"]), float(found["times"] or 1), plus)
 
 
 def _compared(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
-from rollbackd.core.fold import matters, standing
+from rollbackd.core.fold import captures, matters, standing
 from rollbackd.core.fold.lives import apply_to_life, prune
 from rollbackd.core.fold.mapping import Own
 from rollbackd.core.state import Life, State
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Own", "apply", "fold_life"]
 
-_HANDLERS = {**standing.HANDLERS, **matters.HANDLERS}
+_HANDLERS = {**standing.HANDLERS, **captures.HANDLERS, **matters.HANDLERS}
 
 
 def apply(state: State, event: e.Event, own: Own | None = None) -> State:

@@ -72,6 +72,8 @@ def _life_opened(state: State, event: e.LifeOpened) -> State:
         rollout=event.rollout,
         previous=event.previous,
         next=event.next,
+        capture=event.capture,
+        captured=event.captured,
         decided=event.at if event.by != AUTOMATIC else None,
         wait="checking",
         wait_since=event.at,

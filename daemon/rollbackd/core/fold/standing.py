@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from rollbackd.core import events as e
+from rollbackd.core.fold.captures import with_rollout
 from rollbackd.core.fold.life import absent
 from rollbackd.core.fold.mapping import drop, put
 from rollbackd.core.state import AUTOMATIC, Alignment, Counting, Disarmed, Paused, Rollout
@@ -135,9 +136,11 @@ def _rollout_began(state: State, event: e.RolloutBegan) -> State:
         until=event.until,
         by=event.by,
         permit=event.permit,
+        capture=event.capture,
+        without_capture=event.without_capture,
     )
     return replace(
-        state,
+        with_rollout(state, event.capture, event.rollout),
         rollouts=put(state.rollouts, event.plan, rollout),
         rollout_numbers=put(state.rollout_numbers, event.plan, state.rollout_numbers.get(event.plan, 0) + 1),
         vetoed=drop(state.vetoed, event.plan),
