@@ -18,7 +18,18 @@ from tests.fakes.made import START
 
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
-from rollbackd.core.effects import Ask, AskScrapes, Effect, KeepAlert, Page, RunCheck, RunStep, StopStep
+from rollbackd.core.effects import (
+    Ask,
+    AskScrapes,
+    Effect,
+    KeepAlert,
+    Page,
+    RemoveCapture,
+    RunCapture,
+    RunCheck,
+    RunStep,
+    StopStep,
+)
 from rollbackd.core.engine import Advance, Engine, Reply
 from rollbackd.core.fold import apply
 from rollbackd.core.model import Config, Ms, Trigger
@@ -90,6 +101,9 @@ class World:
         self.taken: list[tuple[Ms, Page]] = []
         self.asked: list[tuple[Ms, Ask]] = []
         self.orders: list[tuple[Ms, RunStep]] = []
+        self.captures: dict[str, list[dict[str, Any]]] = {}  # item → fields of each answer in turn
+        self.captured: list[tuple[Ms, RunCapture]] = []
+        self.removed: list[str] = []
         self.questions: list[tuple[Ms, RunCheck]] = []
         self.alerts: dict[str, Page] = {}
         self._posts: list[tuple[Ms, int, s.Signal, str]] = []
@@ -124,6 +138,11 @@ class World:
                 self._stop(effect, now)
             case RunCheck():
                 self._check(effect, now)
+            case RunCapture():
+                self._capture(effect, now)
+            case RemoveCapture():
+                self.removed.append(effect.capture)
+                self.post(now + 10, s.CaptureRemoved(effect.capture), effect.key)
             case Page():
                 self._page(effect, now)
             case KeepAlert():
@@ -226,6 +245,13 @@ class World:
         fields = dict(answer)
         at = max(now, effect.not_before) + fields.pop("after", 20)
         self.post(at, s.CheckAnswered(effect.key, **fields), effect.key)
+
+    def _capture(self, effect: RunCapture, now: Ms) -> None:
+        self.captured.append((now, effect))
+        scripted = self.captures.get(effect.item.name, [])
+        fields: dict[str, Any] = {"ok": True, **(scripted.pop(0) if scripted else {})}
+        at = now + fields.pop("after", 1_000)
+        self.post(at, s.CaptureTaken(effect.capture, effect.item.name, **fields), effect.key)
 
     def _page(self, page: Page, now: Ms) -> None:
         self.pages.append((now, page))

@@ -366,11 +366,12 @@ def _checked(life: Life) -> Iterator[Lowering]:
 
 def tell_decision(turn: Turn, life: Life) -> None:
     """Every decision tells `notify:` (E2)."""
+    asks = life.by != AUTOMATIC and capture.unsound(life) is not None
     what = {
         "auto": "rolls back now",
         "auto_with_warning": "rolls back after the veto window",
         "ask": "waits for approval",
-    }.get(life.action, life.action)
+    }.get("ask" if asks else life.action, life.action)
     why = wording.why_lowered(life)
     tell(
         turn,

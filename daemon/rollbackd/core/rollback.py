@@ -122,8 +122,7 @@ def _reach(turn: Turn, life: Life) -> None:
 
 def _reach_step(turn: Turn, life: Life, phase: Phase, step: Step) -> None:
     guard = life.plan.reversible_while
-    first = not any(record.phase == phase.name for record in life.steps)
-    guarded = guard is not None and phase.name in guard.guards and first
+    guarded = guard is not None and phase.name in guard.guards and _waited_before(life, phase)
     turn.emit(
         e.StepReached(
             at=turn.now,
@@ -133,6 +132,13 @@ def _reach_step(turn: Turn, life: Life, phase: Phase, step: Step) -> None:
             stage="guarding" if guarded else _first_stage(step),
         )
     )
+
+
+def _waited_before(life: Life, phase: Phase) -> bool:
+    """Whether the next step is the phase's first, or comes after a person, who may have taken hours (D2)."""
+    behind = [record.step for record in life.steps if record.phase == phase.name]
+    people = {step.name for each, step in life.plan.steps() if each.name == phase.name and step.run is None}
+    return not behind or behind[-1] in people
 
 
 def _first_stage(step: Step) -> Stage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rollbackd.core import capture
 from rollbackd.core import events as e
 from rollbackd.core.decision import PATIENCE, awaited, end_passive, firing, reconsider, tell_decision
 from rollbackd.core.ladder import accepted, open_life_matter, resolve_matter, tell
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 PAGE_PATIENCE: Ms = 60_000
 """D8: a veto page that no receiver accepts within this lowers the action to `ask`."""
+
+
+HAND_EXPIRES: Ms = 15 * 60_000
+"""How long the approval of what a person started is waited for."""
 
 
 def observe(turn: Turn, watch: Watch, applied: Applied) -> None:
@@ -258,7 +263,9 @@ def refuse_irreversible(turn: Turn, life: Life) -> None:
 def _needs_approval(life: Life) -> bool:
     """An approval answers the reasons it was shown; a new one asks again (D7). A pause never stops a
     person (D5)."""
-    if life.by != AUTOMATIC or life.action != "ask":
+    if life.by != AUTOMATIC:  # whoever started it could not know
+        return life.approval is None and capture.unsound(life) is not None
+    if life.action != "ask":
         return False
     if life.approval is None:
         return True
@@ -267,9 +274,11 @@ def _needs_approval(life: Life) -> bool:
 
 
 def ask(turn: Turn, life: Life) -> None:
-    expires = life.triggers[life.trigger].expires
+    trigger = life.triggers.get(life.trigger)
+    expires = trigger.expires if trigger is not None else HAND_EXPIRES
     turn.emit(e.WaitBegan(at=turn.now, life=life.id, wait="approval", until=turn.now + expires))
-    open_life_matter(turn, turn.state.lives[life.id], "approval")
+    detail = "" if life.by == AUTOMATIC else capture.unsound(life) or ""
+    open_life_matter(turn, turn.state.lives[life.id], "approval", detail)
 
 
 def _await_lock(turn: Turn, life: Life, blocking: Life) -> None:

@@ -274,7 +274,11 @@ def _fold_step(life: Life, event: e.LifeEvent) -> Life:
     match event:
         case e.StepReached():
             reached = Current(event.phase, event.step, event.at, event.stage, event.at)
-            return replace(life, currents=(*life.currents, reached), revision=life.revision + 1)
+            checks = life.checks
+            if event.stage == "guarding":  # an earlier answer says nothing about now
+                checks = drop(checks, f"guard/{event.phase}")
+            currents = (*life.currents, reached)
+            return replace(life, currents=currents, checks=checks, revision=life.revision + 1)
         case e.StepSettled():
             current = life.at_hand(event.step)
             record = StepRecord(
