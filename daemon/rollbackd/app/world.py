@@ -9,9 +9,20 @@ import structlog
 from msgspec.structs import replace
 
 from rollbackd.app import halt
-from rollbackd.core.effects import Ask, AskScrapes, KeepAlert, Page, RunCheck, RunStep, StopStep
+from rollbackd.core.effects import (
+    Ask,
+    AskScrapes,
+    KeepAlert,
+    Page,
+    RemoveCapture,
+    RunCapture,
+    RunCheck,
+    RunStep,
+    StopStep,
+)
 from rollbackd.core.model import Family
 from rollbackd.core.signals import (
+    CaptureTaken,
     CheckAnswered,
     ManyAnswered,
     PageAnswered,
@@ -19,6 +30,7 @@ from rollbackd.core.signals import (
     Unreachable,
     WindowsAnswered,
 )
+from rollbackd.world.captures import Captures
 from rollbackd.world.client import origin
 from rollbackd.world.prometheus import Together
 
@@ -26,12 +38,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from rollbackd.core.effects import Effect
-    from rollbackd.core.model import Ms
+    from rollbackd.core.model import Command, Ms
     from rollbackd.core.signals import Signal
     from rollbackd.journal.statedir import StateDir
     from rollbackd.world.checks import Checks
     from rollbackd.world.prometheus import Source
     from rollbackd.world.receivers import Receivers
+    from rollbackd.world.runner.commands import CommandResult
     from rollbackd.world.runner.steps import Runner
 
 log = structlog.get_logger()
@@ -64,6 +77,7 @@ class RealWorld:
         self._kept: dict[str, KeepAlert] = {}
         self._halted: str | None = None
         self._together = Together(self._ask_together)
+        self._captures = Captures(state_dir.path, self._run_command, self._query)
 
     def start(self, effect: Effect) -> None:
         match effect:
@@ -79,6 +93,10 @@ class RealWorld:
                 self._runner.stop_step(effect)
             case RunCheck():
                 self._spawn(effect.key, self._check(effect))
+            case RunCapture():
+                self._spawn(effect.key, self._capture(effect))
+            case RemoveCapture():
+                self._spawn(effect.key, self._uncapture(effect))
             case Page():
                 self._spawn(effect.key, self._page(effect))
             case KeepAlert():
@@ -88,7 +106,7 @@ class RealWorld:
 
     def cancel(self, effect: Effect) -> None:
         match effect:
-            case RunCheck() | Page():
+            case RunCheck() | RunCapture() | RemoveCapture() | Page():
                 task = self._tasks.pop(effect.key, None)
                 if task is not None:
                     task.cancel()
@@ -196,10 +214,33 @@ class RealWorld:
 
     async def _check(self, effect: RunCheck) -> None:
         try:
-            answered = await self._parts.checks.answer(effect)
+            if (stored := effect.check.stored) is not None:
+                answer, detail = await self._captures.verify(stored)
+                answered = CheckAnswered(effect.key, answer, detail=detail)
+            else:
+                answered = await self._parts.checks.answer(effect)
         except (Exception, asyncio.CancelledError) as error:
             answered = CheckAnswered(effect.key, "cannot_tell", detail=_failed(effect.key, error))
         self._post(answered)
+
+    async def _capture(self, effect: RunCapture) -> None:
+        try:
+            taken = await self._captures.take(effect)
+        except (Exception, asyncio.CancelledError) as error:
+            why = _failed(effect.key, error)
+            taken = CaptureTaken(effect.capture, effect.item.name, False, detail=why)
+        self._post(taken)
+
+    async def _uncapture(self, effect: RemoveCapture) -> None:
+        self._post(await self._captures.remove(effect.capture))
+
+    async def _run_command(
+        self, command: Command, plan_hash: str, env: dict[str, str], *, capture: bool
+    ) -> CommandResult:
+        return await self._runner.run_command(command, plan_hash, env, capture=capture)
+
+    async def _query(self, expr: str) -> float:
+        return await self._parts.source.check_query(expr)
 
     async def _page(self, effect: Page) -> None:
         self._post(await self._deliver(effect))

@@ -2,7 +2,7 @@
 
 | | pass | fail | cannot tell |
 |---|---|---|---|
-| command | exit 0 | any other exit (its status is given) | timed out, could not be started |
+| command | exit 0, the wanted output | any other (its status is given) | timed out, could not be started |
 | HTTP | the wanted status and fields | any other; no answer in time | not HTTP, not JSON, too large |
 | query | one number within the limit | one number beyond it | no number, several, Prometheus silent |
 
@@ -17,8 +17,10 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from msgspec.structs import replace
+
 from rollbackd.core.effects import RunCheck
-from rollbackd.core.model import Check, Command, HttpGet, Ms, Query
+from rollbackd.core.model import Baseline, Check, Command, HttpGet, Ms, Query
 from rollbackd.core.signals import CheckAnswered
 from rollbackd.settings import HttpSettings
 from rollbackd.world.client import Answer, Client, Closed, Malformed, TooLarge, Unanswered, one_line, place
@@ -78,13 +80,15 @@ class Checks:
 
     async def _ask(self, effect: RunCheck) -> CheckAnswered:
         match effect.check:
+            case Check(unknown=why) if why:
+                return CheckAnswered(effect.key, "cannot_tell", detail=one_line(why))
             case Check(run=Command() as command):
                 result = await self._run_command(command, effect.plan_hash, effect.env, capture=True)
-                return _commanded(effect.key, command, result)
+                return _printed(effect.check, _commanded(effect.key, command, result))
             case Check(http=HttpGet() as get):
                 return await self._get(effect.key, get)
             case Check(query=Query() as query):
-                return await self._ask_prometheus(effect.key, query)
+                return await self._ask_prometheus(effect.key, query, effect.check.baseline)
         return CheckAnswered(effect.key, "cannot_tell", detail="the check asks nothing")
 
     async def _get(self, key: str, get: HttpGet) -> CheckAnswered:
@@ -101,13 +105,14 @@ class Checks:
             return CheckAnswered(key, "pass", detail=f"{where}: status {answer.status}")
         return _fields(key, where, get, answer)
 
-    async def _ask_prometheus(self, key: str, query: Query) -> CheckAnswered:
+    async def _ask_prometheus(self, key: str, query: Query, baseline: Baseline | None) -> CheckAnswered:
         try:
             value = await self._query(query.expr)
         except NoValue as error:
             return CheckAnswered(key, "cannot_tell", detail=one_line(str(error)))
         holds = query.passes.holds(value)
-        return CheckAnswered(key, "pass" if holds else "fail", detail=f"{value:g}, wanted {query.passes}")
+        detail = f"{value:g}, wanted {query.passes}" + (f" ({baseline})" if baseline is not None else "")
+        return CheckAnswered(key, "pass" if holds else "fail", detail=detail)
 
 
 def _commanded(key: str, command: Command, result: CommandResult) -> CheckAnswered:
@@ -123,6 +128,14 @@ def _commanded(key: str, command: Command, result: CommandResult) -> CheckAnswer
     return CheckAnswered(
         key, "fail" if result.status else "pass", status=result.status, detail=detail, output=result.output
     )
+
+
+def _printed(check: Check, answered: CheckAnswered) -> CheckAnswered:
+    """Exit 0 with another output than it must have is a failure."""
+    if check.prints is None or answered.answer != "pass" or answered.output == check.prints.strip():
+        return answered
+    seen, wanted = one_line(answered.output, 120), one_line(check.prints.strip(), 120)
+    return replace(answered, answer="fail", detail=f'printed "{seen}", wanted "{wanted}"')
 
 
 def _fields(key: str, where: str, get: HttpGet, answer: Answer) -> CheckAnswered:

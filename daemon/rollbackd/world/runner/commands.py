@@ -42,6 +42,7 @@ class Setting:
     """What is common to all that is run: where, with what of the daemon's environment, how it is stopped."""
 
     plans: Path
+    captures: Path
     inherited: dict[str, str]
     grace: Ms
     cgroup: str | None
@@ -52,6 +53,8 @@ class Setting:
         ROLLBACK_* comes from `env` and is not the plan's to change. ValueError: not a plan's hash.
         """
         token = secrets.token_hex(16)
+        if capture := env.get("ROLLBACK_CAPTURE"):
+            env = {"ROLLBACK_CAPTURE_DIR": str(self.captures / recovery.valid_name(capture))} | env
         return {
             "argv": ["/bin/sh", "-c", run.argv[0]] if run.shell else list(run.argv),
             "env": self.inherited | run.env | env | {attempt.TOKEN: token},

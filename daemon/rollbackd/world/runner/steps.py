@@ -96,7 +96,8 @@ class Runner:
         self._grace = grace
         self._cgroup = cgroup
         inherited = {"PATH": os.defpath} | {name: environ[name] for name in INHERITED if name in environ}
-        self._setting = Setting(state_dir.absolute() / "plans", inherited, grace, cgroup)
+        root = state_dir.absolute()
+        self._setting = Setting(root / "plans", root / "captures", inherited, grace, cgroup)
         self._helper = Helper(inherited)
         self._commands = Commands(self._helper, self._setting)
         self._disk = ThreadPoolExecutor(4, "runner-disk")
