@@ -243,6 +243,19 @@ def rollouts_table(found: Iterable[Doc], now: datetime) -> Table:
     return table
 
 
+def captures_table(found: Iterable[Doc], now: datetime) -> Table:
+    table = output.table("captures", "id", "plan", "state", "began", "items", "files", "rollout", "by")
+    for capture in found:
+        items = capture["items"]
+        files = [artifact for item in items for artifact in item["artifacts"]]
+        size = sum(artifact["size"] for artifact in files)
+        cells = [visible(capture.get(name) or "") for name in ("id", "plan", "state")]
+        cells += [clock(capture.get("began")), str(len(items)), f"{len(files)}, {size / (1 << 20):.1f} MiB"]
+        style = "red" if capture["state"] == "failed" else ""
+        output.row(table, [*cells, visible(capture.get("rollout") or ""), visible(capture["by"])], style)
+    return table
+
+
 def pauses_table(found: Iterable[Doc], now: datetime) -> Table:
     table = output.table("paused", "what", "until", "by", "why")
     for pause in found:

@@ -12,6 +12,7 @@ import click
 from rollbackd.cli import (
     acting,
     authoring,
+    captures,
     configuring,
     library,
     rollouts,
@@ -36,7 +37,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         acting.resolve,
         acting.start,
     ),
-    "Saying what may act": (rollouts.rollout, acting.pause, acting.unpause, acting.rearm),
+    "Saying what may act": (rollouts.rollout, captures.capture, acting.pause, acting.unpause, acting.rearm),
     "Tuning triggers": (testing.test, tuning.backtest),
     "Configuring": (
         configuring.check,

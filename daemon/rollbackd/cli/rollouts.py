@@ -8,6 +8,7 @@ import click
 
 from rollbackd.cli import options
 from rollbackd.cli.acting import given, say
+from rollbackd.cli.captures import follow
 
 if TYPE_CHECKING:
     from rollbackd.cli.client import Daemon
@@ -31,11 +32,24 @@ def rollout() -> None:
     help="Expires by itself after this.",
 )
 @click.option("--permit", help="The permit it goes by.")
+@click.option("--without-capture", is_flag=True, help="Put nothing aside first; say why with -c.")
+@options.comment
 @options.acts
-def begin(daemon: Daemon, plan: str, previous: str, next: str, open_for: str, permit: str | None) -> None:
-    """Open the rollout of a PLAN's services."""
+def begin(
+    daemon: Daemon,
+    plan: str,
+    previous: str,
+    next: str,
+    open_for: str,
+    permit: str | None,
+    without_capture: bool,
+    comment: str,
+) -> None:
+    """Open the rollout of a PLAN's services, once what the plan captures is put aside."""
+    if without_capture != bool(comment.strip()):
+        raise click.UsageError("--without-capture and -c COMMENT come together: say why")
     body = given(plan=plan, previous=previous, next=next, permit=permit, **{"for": open_for})
-    say(daemon.post("rollouts", body=body))
+    follow(daemon, daemon.post("rollouts", body={**body, **given(without_capture=comment)}), plan)
 
 
 @rollout.command()

@@ -69,6 +69,8 @@ def _summary(life: Life) -> Iterator[str]:
     yield fact("Services", ", ".join(code(service) for service in plan.services))
     yield fact("Versions", f"{_version(life.next)} → {_version(life.previous)}")
     yield fact("Rollout", code(life.rollout) if life.rollout else "none open")
+    if life.plan.capture or life.capture:
+        yield fact("Capture", code(life.capture) if life.capture else "none")
     yield fact("Owner", prose(plan.owner))
     yield fact("Rollback triggered", at(life.opened))
     yield fact("Rollback completed", _completed(life))

@@ -73,6 +73,7 @@ class BeginRollout(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True
     next: Name
     open_for: str = field(default="2h", name="for")
     permit: Name | None = None
+    without_capture: Text = ""
 
 
 class Pause(_Body, frozen=True, kw_only=True):
@@ -159,7 +160,14 @@ def start(plan: str, raw: bytes) -> s.Verb:
 
 def begin_rollout(raw: bytes) -> s.Verb:
     body = read(raw, BeginRollout)
-    return s.BeginRollout(body.plan, body.previous, body.next, duration(body.open_for, "for"), body.permit)
+    open_for = duration(body.open_for, "for")
+    return s.BeginRollout(
+        body.plan, body.previous, body.next, open_for, body.permit, body.without_capture.strip()
+    )
+
+
+def take_capture(plan: str, raw: bytes) -> s.Verb:
+    return s.TakeCapture(plan, read(raw, Comment).comment)
 
 
 def finish_rollout(plan: str, raw: bytes) -> s.Verb:

@@ -96,6 +96,7 @@ def in_full(life: Life, state: State, rows: list[Recorded]) -> Json:
         "holds_services": life.holds_services,
         "processes_gone": life.processes_gone,
         "versions": {"previous": life.previous, "next": life.next},
+        "capture": life.capture,
         "rollout": rollout(change)
         if change is not None and change.id == life.rollout
         else {"id": life.rollout}

@@ -40,6 +40,7 @@ class Reading:
             web.get("/api/v1/triggers", self.triggers),
             web.get("/api/v1/plans", self.plans),
             web.get("/api/v1/rollouts", self.rollouts),
+            web.get("/api/v1/captures", self.captures),
             web.get("/api/v1/rollbacks", self.rollbacks),
             web.get("/api/v1/rollbacks/{id}", self.rollback),
             web.get("/api/v1/rollbacks/{id}/report", self.report),
@@ -72,6 +73,9 @@ class Reading:
 
     async def rollouts(self, _request: web.Request) -> web.Response:
         return await listed(views.rollouts(self._daemon.state))
+
+    async def captures(self, request: web.Request) -> web.Response:
+        return await listed(views.captures(self._daemon.state, request.query.get("plan")))
 
     async def rollbacks(self, request: web.Request) -> web.Response:
         limit = _limit(request)

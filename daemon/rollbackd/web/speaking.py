@@ -40,6 +40,7 @@ class Speaking:
             **{f"/api/v1/rollbacks/{{id}}/{verb}": self._to_life(verb) for verb in bodies.LIFE_VERBS},
             "/api/v1/rollouts": self._plain(lambda _, raw: bodies.begin_rollout(raw)),
             "/api/v1/rollouts/{plan}/finish": self._named("plan", bodies.finish_rollout),
+            "/api/v1/plans/{plan}/capture": self._named("plan", bodies.take_capture),
             "/api/v1/plans/{plan}/start": self._named("plan", bodies.start),
             "/api/v1/plans/{plan}/rearm": self._named("plan", bodies.rearm_plan),
             "/api/v1/triggers/{trigger}/rearm": self._named("trigger", bodies.rearm_trigger),
@@ -87,7 +88,8 @@ class Speaking:
                 + (f" ({self._daemon.halted})" if self._daemon.halted else ""),
             ) from error
         if reply.accepted:
-            return success({"text": reply.text})
+            begun = {"capture": reply.capture} if reply.capture is not None else {}
+            return success({"text": reply.text, **begun})
         if reply.request == 0:
             raise Problem("unavailable", reply.text)
         raise Problem("conflict" if reply.conflict else "bad_data", reply.text)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rollbackd.core.model import Ms, Plan, Trigger
     from rollbackd.core.soft import Soft
-    from rollbackd.core.state import Delivery, Disarmed, Matter, Paused, Rollout, State
+    from rollbackd.core.state import Capture, Delivery, Disarmed, Matter, Paused, Rollout, State
     from rollbackd.core.windows import Watch
 
     Json = dict[str, Any]
@@ -125,6 +125,7 @@ def _plan(plan: Plan, state: State) -> Json:
             }
             for phase in plan.phases
         ],
+        "captures": [item.name for item in plan.capture],
         "spent": [service for service in plan.services if service in state.spent],
     }
 
@@ -146,6 +147,46 @@ def rollout(found: Rollout) -> Json:
         "ended": rfc3339(found.ended),
         "by": found.by,
         "permit": found.permit,
+        "capture": found.capture,
+        "without_capture": found.without_capture or None,
+    }
+
+
+def captures(state: State, plan: str | None = None) -> Iterator[Json]:
+    """The newest first; of one plan, if it is named."""
+    for found in reversed(state.captures.values()):
+        if plan is None or found.plan == plan:
+            yield _capture(found)
+
+
+def _capture(found: Capture) -> Json:
+    now = found.next_item() if found.state == "running" else None
+    return {
+        "id": found.id,
+        "plan": found.plan,
+        "state": found.state,
+        "began": rfc3339(found.began),
+        "ended": rfc3339(found.ended),
+        "by": found.by,
+        "comment": found.comment,
+        "rollout": found.rollout,
+        "waits": found.asked is not None and found.state == "running",
+        "taking": now.name if now is not None else None,
+        "failed": found.failed or None,
+        "detail": found.detail,
+        "items": [
+            {
+                "name": item.item,
+                "at": rfc3339(item.at),
+                "value": item.value,
+                "said": item.said,
+                "artifacts": [
+                    {"path": artifact.path, "size": artifact.size, "sha256": artifact.sha256}
+                    for artifact in item.artifacts
+                ],
+            }
+            for item in found.items
+        ],
     }
 
 
