@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from tests.cli.fake import FakeDaemon, listening
 
-from rollbackd.cli import poll
+from rollbackd.cli import captures, poll
 
 
 @pytest.fixture(autouse=True)
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poll, "INTERVAL", 0.02)
+    monkeypatch.setattr(captures, "EVERY", 0.02)
 
 
 @pytest.fixture

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from msgspec.structs import replace
 from tests.cli.fake import rollbackd
 from tests.cli.test_verbs import VERBS
-from tests.web.scene import MINUTE, Scene
+from tests.web.scene import MINUTE, Scene, config, plan
 
 from rollbackd.core import signals as s
+from rollbackd.core.model import CaptureItem
 from rollbackd.web import Web, serve
 
 
@@ -106,3 +108,28 @@ async def test_reload(site: Site) -> None:
     result = await site.run("reload")
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [f"rollbackd: {problem}" for problem in site.scene.problems]
+
+
+async def test_a_rollout_waits_for_its_capture(tmp_path: Path) -> None:
+    item = CaptureItem("errors", expr="errors")
+    scene = Scene(config(plans=(replace(plan(), capture=(item,)),)))
+    socket = tmp_path / "d.sock"
+    web = await serve(scene, listen=("127.0.0.1", 0), socket=socket, metrics=scene.metrics)
+    site = Site(scene, web, socket)
+    begin = ("rollout", "begin", "api", "--previous", "v1", "--next", "v2")
+    waiting = asyncio.create_task(site.run(*begin))
+    async with asyncio.timeout(30):
+        while not scene.state.captures:  # noqa: ASYNC110 - the command speaks from a thread
+            await asyncio.sleep(0.01)
+    second = await site.run("capture", "api")
+    assert (second.exit_code, "is being captured" in second.stderr) == (5, True)
+    scene.take(s.CaptureTaken("api-c1", "errors", True, value=0.2, said="0.2"))
+    begun = await waiting
+    assert (begun.exit_code, begun.stdout.splitlines()[-1]) == (0, "rollout api-r1 is open")
+    (listed,) = json.loads((await site.run("capture", "--list", "--json")).stdout)
+    assert (listed["id"], listed["rollout"], listed["items"][0]["value"]) == ("api-c1", "api-r1", 0.2)
+    (rollout,) = json.loads((await site.run("rollout", "list", "--json")).stdout)
+    assert rollout["capture"] == "api-c1"
+    without = await site.run(*begin, "--without-capture", "-c", "urgent")
+    assert (without.exit_code, "is open since" in without.stderr) == (5, True)
+    await web.close()

@@ -154,3 +154,33 @@ def test_what_was_done_by_hand_and_is_not_so_has_failed() -> None:
     assert one.say(s.Confirm("api-1", "flip-dns", "done"), actor="cem").accepted
     one.run(span=5 * MINUTE)
     assert (one.state_of("api-1"), one.ran()) == ("failed", [])
+
+
+@pytest.mark.parametrize(("later", "state", "ran"), [(0, "verified", ["drop"]), (20, "failed", [])])
+@pytest.mark.parametrize("person", [GATE, DNS])
+def test_after_a_person_in_a_guarded_phase_the_point_is_looked_for_again(
+    person: Step, later: int, state: str, ran: list[str]
+) -> None:
+    """D2: hours may have passed, and what could be undone then cannot be now."""
+    guard = ReversibleWhile(made.command("before.sh"), ("data",), alternative_plan="api-forward")
+    one = story(phase("data", person, step("drop")), guard=guard)
+    one.run(span=MINUTE)
+    assert one.state_of("api-1") == "parked"
+    one.world.checks["reversible_while"] = [{"answer": "pass" if later == 0 else "fail", "status": later}]
+    one.run(span=60 * MINUTE)
+    if person is GATE:
+        assert one.say(s.Approve("api-1"), actor="bob").accepted
+    else:
+        assert one.say(s.Confirm("api-1", "flip-dns", "done"), actor="bob").accepted
+    one.run(span=MINUTE)
+    assert (one.state_of("api-1"), one.ran()) == (state, ran)
+    if later == 20:
+        assert "the way forward is plan api-forward" in one.life("api-1").end_detail
+
+
+def test_within_a_guarded_phase_the_point_is_looked_for_once() -> None:
+    guard = ReversibleWhile(made.command("before.sh"), ("data",))
+    one = story(phase("data", "one", "two"), guard=guard)
+    one.run(span=MINUTE)
+    asked = [question.key for _, question in one.world.questions if "guard/" in question.key]
+    assert asked == ["check/api-1/guard/data"]

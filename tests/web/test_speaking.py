@@ -41,6 +41,12 @@ VERBS: list[tuple[str, dict[str, Any], s.Verb]] = [
         s.BeginRollout("api", "v1", "v2", 5_400_000, "P-1"),
     ),
     ("rollouts", {"plan": "api", "previous": "v1", "next": "v2"}, s.BeginRollout("api", "v1", "v2")),
+    (
+        "rollouts",
+        {"plan": "api", "previous": "v1", "next": "v2", "without_capture": " why "},
+        s.BeginRollout("api", "v1", "v2", without_capture="why"),
+    ),
+    ("plans/api/capture", {"comment": "nightly"}, s.TakeCapture("api", "nightly")),
     ("rollouts/api/finish", {}, s.FinishRollout("api")),
     ("pauses", {"service": "api", "for": "90s", "comment": "c"}, s.Pause("api", None, 90_000, "c")),
     ("pauses/end", {"trigger": "T"}, s.Unpause(None, "T")),

@@ -66,7 +66,9 @@ def _look(daemon: Daemon, plan: str, name: str) -> Any:
     while True:
         try:
             found = next((each for each in daemon.get("captures", plan=plan) if each["id"] == name), None)
-        except Unreachable as error:
+        except Failed as error:
+            if error.code != Exit.CANNOT_TELL:
+                raise
             if time.monotonic() > until:
                 raise Unreachable(f"{error.message}; {name} goes on there") from error
             time.sleep(EVERY)
