@@ -87,6 +87,7 @@ def test_a_rollback_goes_back_to_what_was_put_aside(rig: Rig) -> None:
 
 
 def test_a_damaged_capture_asks_and_says_which_file(rig: Rig) -> None:
+    """Fault 72."""
     prepare(rig)
     rig.cli(*BEGIN)
     (rig.state_dir / "captures" / "api-c1" / "shop" / "shop.db").write_text("one\ntwp\n")
@@ -99,7 +100,7 @@ def test_a_damaged_capture_asks_and_says_which_file(rig: Rig) -> None:
 
 
 def test_sigkill_in_the_middle_of_a_capture(rig: Rig) -> None:
-    """Fault 1: it is taken again, whoever waits goes on waiting, and nothing of the first try is left."""
+    """Faults 1 and 73: taken again, whoever waits goes on waiting, nothing of the first try is left."""
     prepare(rig)
     (rig.marks / "slow-capture").touch()
     with beginning(rig) as command:
@@ -116,7 +117,7 @@ def test_sigkill_in_the_middle_of_a_capture(rig: Rig) -> None:
 
 
 def test_what_fails_lets_no_rollout_begin(rig: Rig) -> None:
-    """Unless somebody says why."""
+    """Fault 71; unless somebody says why."""
     prepare(rig)
     (rig.marks / "shop.db").unlink()
     failed = rig.cli(*BEGIN, ok=False)

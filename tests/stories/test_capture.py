@@ -90,6 +90,7 @@ def test_what_a_command_is_told() -> None:
 
 @pytest.mark.parametrize("item", ["dump", "errors"])
 def test_an_item_that_fails_lets_no_rollout_begin(item: str) -> None:
+    """Fault 71."""
     one = story()
     one.world.captures[item] = [{"ok": False, "detail": "pg_dump: exit 1: no space"}]
     one.say(BEGIN)
@@ -144,6 +145,7 @@ def test_a_capture_by_hand_begins_no_rollout() -> None:
 
 @pytest.mark.parametrize("at", [0, 500, 1_500])
 def test_a_daemon_that_dies_takes_the_item_at_hand_again(at: int) -> None:
+    """Fault 73."""
     one = story()
     one.say(BEGIN)
     one.run(span=at)
@@ -216,6 +218,7 @@ def test_a_life_has_what_its_rollout_put_aside() -> None:
     [("fail", "dump/shop.sql is missing"), ("cannot_tell", "Input/output error"), ("pass", "")],
 )
 def test_a_capture_that_is_not_what_it_was_asks(answer: str, detail: str) -> None:
+    """Fault 72."""
     one = begun()
     one.world.checks["capture"] = [{"answer": answer, "detail": detail}]
     breach(one, "B")

@@ -391,6 +391,57 @@ def test_irreversibility_binds_a_person_too() -> None:
     assert "plan forward" in one.of(e.LifeEnded)[0].detail
 
 
+GUARD = ReversibleWhile(made.command("before"), ("revert",), alternative_plan="forward")
+
+
+def paused_before_the_point() -> Story:
+    """It waits for approval, and could still be undone when it was decided."""
+    one = Story(made.config(plans=(made.plan(reversible_while=GUARD),), max_action="ask"))
+    one.world.checks["reversible_while"] = ["pass"]
+    one.tape(made.trigger(), "", "B")
+    one.run_to_state("api-1", "waiting_approval")
+    return one
+
+
+@pytest.mark.parametrize(("status", "state"), [(0, "running"), (20, "notified"), (1, "waiting_approval")])
+def test_an_approval_looks_for_the_point_again(status: int, state: str) -> None:
+    one = paused_before_the_point()
+    one.world.checks["reversible_while"] = [{"answer": "fail" if status else "pass", "status": status}]
+    one.run(span=10 * MINUTE)
+    assert one.say(s.Approve("api-1")).accepted
+    one.run(span=SECOND)
+    assert one.state_of("api-1") == state
+    assert ("drain" in one.ran()) is (status == 0), "nothing of it runs before it is known"
+    if status == 1:
+        assert one.lowered("api-1") == ["max_action", "reversibility_unknown"]
+        assert one.say(s.Approve("api-1")).accepted, "now it answers that, too"
+        one.run(span=SECOND)
+        assert one.ran() == ["drain"]
+
+
+def test_a_daemon_that_dies_after_the_approval_looks_again() -> None:
+    one = paused_before_the_point()
+    assert one.say(s.Approve("api-1")).accepted
+    one.restart(down=SECOND)
+    one.run(span=2 * SECOND)
+    assert one.ran()[0] == "drain"
+    assert len(one.of(e.RollbackBegan)) == 1
+    asked = [question.key for _, question in one.world.questions if question.key.endswith("/reversible")]
+    assert len(asked) == 3, "for the decision, for the approval, and by the daemon that heard no answer"
+
+
+def test_what_is_past_its_point_cannot_be_approved() -> None:
+    one = paused_before_the_point()
+    one.world.checks["reversible_while"] = [{"answer": "fail", "status": 20}]
+    one.say(s.Approve("api-1"))
+    one.run(span=SECOND)
+    again = one.say(s.Approve("api-1"))
+    assert again.conflict
+    assert again.text == (
+        "api-1 is past the point of no return; the way forward is `rollbackd start forward`"
+    )
+
+
 # Locks (D3)
 
 

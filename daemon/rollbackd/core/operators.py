@@ -82,6 +82,11 @@ def _approve(turn: Turn, verb: s.Approve) -> str:
     _check_revision(life, verb.revision)
     if life.state == "expired":
         return _succeed(turn, life, verb)
+    if _irreversible(life):
+        guard = life.plan.reversible_while
+        instead = guard.alternative_plan if guard is not None else None
+        forward = f"; the way forward is `rollbackd start {instead}`" if instead else ""
+        raise Refused(f"{life.id} is past the point of no return{forward}", conflict=True)
     if life.state not in ("waiting_approval", "waiting_veto"):
         raise Refused(f"{life.id} is {life.shown()}: there is nothing to approve", conflict=True)
     if life.firings and all(
@@ -139,6 +144,12 @@ def _past_return(life: Life) -> str | None:
     if guard is not None and current is not None and current.phase in guard.guards:
         return f"phase {current.phase}"
     return irreversible_step(life)
+
+
+def _irreversible(life: Life) -> bool:
+    """Whether the last word on its point of no return was that it is behind us."""
+    asked = (life.checks[slot] for slot in life.checks if slot == "reversible" or slot.startswith("guard/"))
+    return any(answered.status == 20 for answered in asked)
 
 
 def _newest(turn: Turn, life: Life, trigger: str, subject: str) -> str | None:

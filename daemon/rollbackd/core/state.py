@@ -117,6 +117,10 @@ class Answered(Struct, frozen=True):
     output: str = ""
 
 
+LASTING = ("reversible", "capture")
+"""What is asked while `checking`, and again after an approval."""
+
+
 class Approval(Struct, frozen=True):
     by: str
     channel: str

@@ -8,7 +8,7 @@ from rollbackd.core import capture
 from rollbackd.core import events as e
 from rollbackd.core.decision import PATIENCE, awaited, end_passive, firing, reconsider, tell_decision
 from rollbackd.core.ladder import accepted, open_life_matter, resolve_matter, tell
-from rollbackd.core.state import AUTOMATIC, Firing, Life, Lowering, holders
+from rollbackd.core.state import AUTOMATIC, LASTING, Firing, Life, Lowering, holders
 from rollbackd.core.wanted import checks_wanted
 
 if TYPE_CHECKING:
@@ -151,7 +151,8 @@ def _checks_end(turn: Turn, life: Life) -> bool:
         return False
     _release_changed(turn, life)
     life = reconsider(turn, turn.state.lives[life.id])
-    tell_decision(turn, life)
+    if life.approval is None:
+        tell_decision(turn, life)
     if wanted:
         turn.emit(e.WaitEnded(at=turn.now, life=life.id, wait="checking"))
     return True
@@ -248,8 +249,16 @@ def _go_on(turn: Turn, life: Life) -> None:
     elif life.by == AUTOMATIC and life.action == "auto_with_warning" and not life.veto_passed:
         turn.emit(e.WaitBegan(at=turn.now, life=life.id, wait="veto"))
         open_life_matter(turn, turn.state.lives[life.id], "veto")
+    elif _outdated(life):
+        turn.emit(e.WaitBegan(at=turn.now, life=life.id, wait="checking"))
     else:
         begin(turn, life)
+
+
+def _outdated(life: Life) -> bool:
+    """A person took their time: whether it may still be undone, and from what, is asked again (D2)."""
+    said = [life.checks[slot].at for slot in LASTING if slot in life.checks]
+    return life.approval is not None and any(at < life.approval.at for at in said)
 
 
 def refuse_irreversible(turn: Turn, life: Life) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.adapters.runner.stage import PLAN, Stage, alive, until
+from tests.disks import NoDisk, fill, small_disk
 
 from rollbackd.core.effects import RunCapture
 from rollbackd.core.model import Artifact, CaptureItem, Command, Stored
@@ -117,6 +118,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "why"), REFUSED, ids=[why for _, why in REFUSED])
 async def test_what_is_refused_says_why_and_leaves_nothing(kept: Kept, text: str, why: str) -> None:
+    """Fault 71."""
     taken = await kept.take(text)
     assert not taken.ok
     assert why in taken.detail
@@ -147,6 +149,30 @@ async def test_a_disk_that_is_nearly_full(kept: Kept, monkeypatch: pytest.Monkey
     assert "left; make room" in taken.detail
 
 
+async def test_a_disk_that_fills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 71: no room for the command, or for what we write, is said, and the room is given back."""
+    monkeypatch.setattr(captures, "MARGIN", 0)
+    try:
+        with small_disk(tmp_path / "state", megabytes=2) as folder:
+            stage = Stage(folder)
+            async with stage.runner() as runner:
+                kept = Kept(stage, runner)
+                text = 'head -c 8388608 /dev/zero > "$ROLLBACK_CAPTURE_DIR/x"'
+                command = await kept.take(text, most=16 * MIB)
+                left = os.statvfs(folder)
+                ballast = fill(folder)
+                folders = await kept.take('head -c 9 /dev/zero > "$ROLLBACK_CAPTURE_DIR/x"')
+                ballast.unlink()
+                again = await kept.take('echo one > "$ROLLBACK_CAPTURE_DIR/x"')
+    except NoDisk as error:
+        pytest.skip(str(error))
+    assert (command.ok, "No space left on device" in command.detail) == (False, True)
+    assert left.f_bavail * left.f_frsize > MIB
+    assert not folders.ok
+    assert "No space left on device" in folders.detail
+    assert again.ok
+
+
 async def test_what_is_still_written_is_not_kept(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = captures._digest
 
@@ -163,7 +189,7 @@ async def test_what_is_still_written_is_not_kept(kept: Kept, monkeypatch: pytest
 
 
 async def test_a_second_try_takes_the_place_of_the_first(kept: Kept) -> None:
-    """The daemon died after the item was durable, and before it was journalled; or in the middle of it."""
+    """Fault 73: the daemon died after the item was durable, and before it was journalled; or midway."""
     await kept.take('echo old > "$ROLLBACK_CAPTURE_DIR/old"')
     (kept.folder / ".dump.0123abcd").mkdir()
     (kept.folder / ".dump.0123abcd" / "half").write_text("half")
@@ -215,6 +241,7 @@ CHANGES.append((link, "dump/a.sql is no plain file any more"))
 
 
 @pytest.mark.parametrize(("change", "what"), CHANGES, ids=[what for _, what in CHANGES])
+# Fault 72.
 async def test_what_is_not_as_it_was_is_found(
     kept: Kept, change: Callable[[Path], object], what: str
 ) -> None:

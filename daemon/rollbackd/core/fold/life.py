@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from rollbackd.core import events as e
 from rollbackd.core.fold.mapping import drop, put
 from rollbackd.core.state import (
+    LASTING,
     Answered,
     Approval,
     Current,
@@ -122,6 +123,17 @@ def _fold_wait(life: Life, event: e.WaitBegan | e.VetoOpened | e.WaitEnded | e.L
                 wait_since=event.at,
                 wait_over=None,
                 blocked_by=event.blocked_by,
+            )
+        case e.WaitBegan(wait="checking"):
+            checks = drop(life.checks, *LASTING)
+            return replace(
+                life,
+                state="checking",
+                wait="checking",
+                wait_since=event.at,
+                wait_over=None,
+                checks=checks,
+                revision=life.revision + 1,
             )
         case e.WaitBegan(wait="veto"):
             return replace(
