@@ -273,6 +273,10 @@ class Life:
         return wanted
 
 
+ASKED_AGAIN = ("reversible", "capture")
+"""After an approval: it may have taken its time (D7)."""
+
+
 class Disarmed:
     """A subject that may not fire, and its way back (W8, W9, W13)."""
 

@@ -206,6 +206,9 @@ class Decisions(Noun):
         book.demand("I10", document["action"] == life.action, life.id, "begins by another action")
         reversible = life.checks.get("reversible")
         holds = reversible is None or reversible.get("status") != 20
+        if reversible is not None and life.approval is not None:
+            fresh = reversible["at"] >= life.approval["at"]
+            self.book.demand("D7", fresh, life.id, "was approved, and goes by what was so before")
         book.demand("I11", holds, life.id, "begins past the point of no return")
         if life.by == AUTOMATIC:
             self._allowed(life, at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rollbackd.sim.audit.book import (
+    ASKED_AGAIN,
     AUTOMATIC,
     BAD_ENDS,
     HOUR,
@@ -179,6 +180,10 @@ class Fold(Noun):
         if wait == "approval":
             life.state, life.expires, life.wait = "waiting_approval", document.get("until"), None
             life.approval = None  # it answered what was shown then
+            life.revision += 1
+        elif wait == "checking":  # an approval asks these again
+            life.state = "checking"
+            life.checks = {slot: said for slot, said in life.checks.items() if slot not in ASKED_AGAIN}
             life.revision += 1
         elif wait == "refused":
             life.state, life.wait_over = "checking", document["at"]
