@@ -383,6 +383,8 @@ _BRIEF = (
     "page",
     "receiver",
     "rollout",
+    "capture",
+    "item",
     "reason",
     "result",
     "outcome",

@@ -82,7 +82,8 @@ def _decision(event: e.Event) -> str | None:
     match event:
         case e.LifeOpened():
             what = event.reason or f"{event.trigger} fired {subjects(event.firings)}".strip()
-            return f"opened: {what}; action {event.action}" + _lowered(event.lowered)
+            kept = f"; goes back to {event.capture}" if event.capture is not None else ""
+            return f"opened: {what}; action {event.action}{kept}" + _lowered(event.lowered)
         case e.SubjectJoined():
             return f"{event.firing.trigger} {subjects((event.firing,))} joined: value {event.firing.value}"
         case e.SubjectLeft():
