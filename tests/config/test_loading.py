@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pydantic_core import PydanticCustomError
 
 from rollbackd.config import ConfigErrors, Loaded, check_paths, load
 from rollbackd.config.instance import default_ladder
-from rollbackd.core.model import Command, Condition, Limit, Trigger
+from rollbackd.config.models.types import Relative, RelativeComparison
+from rollbackd.core.model import Baseline, CaptureItem, Captures, Command, Condition, Limit, Trigger
 from rollbackd.settings import AlertmanagerSettings, WebhookSettings
 
 HERE = Path(__file__).parent
@@ -351,3 +353,46 @@ def test_a_secret_is_in_no_repr(base: Path) -> None:
     assert "hunter2" not in repr(loaded)
     assert loaded.world.prometheus.http.authorization is not None
     assert loaded.world.prometheus.http.authorization.credentials == "hunter2"
+
+
+def test_captures_and_what_is_compared_with_them(good: Path) -> None:
+    core = load(good).core
+    assert core.captures == Captures(keep=60 * 24 * 60 * MINUTE, most=2048 << 20)
+    plan = core.plan("api")
+    assert plan is not None
+    assert plan.capture == (
+        CaptureItem(
+            "database", Command(("./scripts/check.sh", "dump"), timeout=5 * MINUTE), None, 5 * MINUTE
+        ),
+        CaptureItem("schema", Command(("echo 20251201120000",), shell=True, timeout=10 * MINUTE)),
+        CaptureItem("errors", expr='sum(rate(http_requests_total{code=~"5.."}[5m]))'),
+    )
+    errors, schema, version = plan.verification[-3:]
+    assert errors.query is not None
+    assert (errors.query.passes.op, errors.baseline) == ("<=", Baseline("errors", 1.1, 1.0))
+    assert (schema.prints, schema.baseline) == ("$baseline", Baseline("schema"))
+    assert version.http is not None
+    assert version.http.json == {"version": "$previous"}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("== baseline", Relative("==")),
+        ("<=baseline*1.1", Relative("<=", 1.1)),
+        ("< baseline + 5", Relative("<", 1.0, 5.0)),
+        (">= baseline * 0.9 - 2", Relative(">=", 0.9, -2.0)),
+        ("> 0.01", Limit(">", 0.01)),
+    ],
+)
+def test_a_limit_may_be_relative(text: str, wanted: Relative | Limit) -> None:
+    assert RelativeComparison().parse(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["baseline", "baseline < 5", "<= baseline *", "<= 2 * baseline", "<= baseline * 1e3", "<= baselines"],
+)
+def test_what_is_no_limit(text: str) -> None:
+    with pytest.raises(PydanticCustomError):
+        RelativeComparison().parse(text)

@@ -14,7 +14,7 @@ import pytest
 from tests.servers import Recorder, Reply
 
 from rollbackd.core.effects import RunCheck
-from rollbackd.core.model import Check, Command, HttpGet, Limit, Query
+from rollbackd.core.model import Baseline, Check, Command, HttpGet, Limit, Query
 from rollbackd.core.signals import CheckAnswered
 from rollbackd.world.checks import Checks
 from rollbackd.world.prometheus import NoValue
@@ -220,3 +220,36 @@ async def test_until_asks_again_each_second_and_answers_once(
     await checks.close()
     assert found.answer == expected
     assert len(stage.queried) == times
+
+
+@pytest.mark.parametrize(
+    ("prints", "output", "status", "wanted"),
+    [
+        ("v2.0.8", "v2.0.8", 0, ("pass", "./exists.sh: exit 0")),
+        ("v2.0.8\n", "v2.0.8", 0, ("pass", "./exists.sh: exit 0")),
+        ("v2.0.8", "v2.0.80", 0, ("fail", 'printed "v2.0.80", wanted "v2.0.8"')),
+        ("v2.0.8", "v2.0.8\nand more", 0, ("fail", 'printed "v2.0.8\\nand more", wanted "v2.0.8"')),
+        ("v2.0.8", "", 0, ("fail", 'printed "", wanted "v2.0.8"')),
+        ("v2.0.8", "v2.0.8", 3, ("fail", "./exists.sh: exit 3: v2.0.8")),
+    ],
+)
+async def test_what_a_command_must_print(
+    prints: str, output: str, status: int, wanted: tuple[str, str]
+) -> None:
+    check = Check("version", run=COMMAND.run, prints=prints)
+    answered = await answer(Stage(CommandResult("exited", status, output)), check)
+    assert (answered.answer, answered.detail) == wanted
+
+
+async def test_a_limit_out_of_a_baseline_says_so() -> None:
+    check = Check("errors", query=Query("errors", Limit("<=", 0.22)), baseline=Baseline("error-rate", 1.1))
+    answered = await answer(Stage(values=[0.3]), check)
+    assert (answered.answer, answered.detail) == ("fail", "0.3, wanted <= 0.22 (baseline error-rate * 1.1)")
+
+
+async def test_what_cannot_be_asked_is_not_asked() -> None:
+    stage = Stage()
+    check = Check("errors", query=Query("errors", Limit("<=", 0.0)), unknown="no errors was captured")
+    answered = await answer(stage, check)
+    assert (answered.answer, answered.detail) == ("cannot_tell", "no errors was captured")
+    assert stage.queried == []
