@@ -137,6 +137,7 @@ def _facts(life: Doc, now: datetime) -> Iterator[tuple[str, str | Text]]:
     yield "services", _said(life.get("services"))
     yield "versions", _said(life.get("versions"))
     yield "rollout", _said(life.get("rollout"))
+    yield "capture", _said(life.get("capture"))
     yield "trigger", visible(life.get("trigger") or "")
     yield "subjects", " ".join(labels(subject) for subject in life.get("subjects") or [])
     yield "owner", visible(life.get("owner") or "")
