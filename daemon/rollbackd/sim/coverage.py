@@ -20,7 +20,12 @@ ENDS: tuple[str, ...] = get_args(End)
 OPEN = tuple(state for state in get_args(LifeState) if state not in ENDS)
 SUDDEN = ("sigkill", "reboot", "reload", "broken_files", "power_cut")
 FAULTS = (*TROUBLES, *SUDDEN)
-KINDS = tuple(event.kind() for event in EVENTS)
+NOT_DRAWN = frozenset(
+    f"capture_{what}" for what in ("began", "taken", "failed", "completed", "pruned", "removed")
+)
+"""No simulated plan captures anything yet: stories, a real disk and the real daemon show these."""
+
+KINDS = tuple(kind for kind in (event.kind() for event in EVENTS) if kind not in NOT_DRAWN)
 LIFE_KINDS = tuple(event.kind() for event in EVENTS if issubclass(event, LifeEvent))
 
 _BECOMES = {
