@@ -50,6 +50,14 @@ def test_loose_files_are_compared_as_far_as_they_go(base: Path) -> None:
     assert whats(triggers, plan) == [wanted]
 
 
+def test_plans_do_not_share_the_names_within_them(base: Path) -> None:
+    """Loose files, none of them below a rollbackd.yml: each is called plan.yml."""
+    plans = [base / "plans" / name / "plan.yml" for name in ("ok", "another")]
+    shutil.copytree(plans[0].parent, plans[1].parent)
+    plans[1].write_text(plans[0].read_text().replace("plan: ok", "plan: another"))
+    assert whats(*plans) == []
+
+
 def test_a_file_given_twice_is_told_once(base: Path) -> None:
     triggers = base / "triggers" / "ok.yml"
     triggers.write_text(triggers.read_text().replace("windows: 3", "windows: 0"))

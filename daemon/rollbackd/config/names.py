@@ -62,7 +62,7 @@ def _beyond(named: Named) -> bool:
 
 def _space(named: Named) -> tuple[str, str]:
     """Names are told apart within a kind, and some only within a file."""
-    return named.mark.kind, named.document.name if named.mark.within == "file" else ""
+    return named.mark.kind, str(named.document.path) if named.mark.within == "file" else ""
 
 
 def _define(named: Named, names: dict[str, Named]) -> None:
