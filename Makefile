@@ -16,7 +16,7 @@ demo: $(READY)
 
 test: $(READY)
 	@.ci/servers prometheus prometheus-alertmanager systemd
-	@.ci/servers --optional strace e2fsprogs chromium
+	@.ci/servers --optional strace e2fsprogs chromium postgresql jq curl git
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
