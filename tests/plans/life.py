@@ -101,15 +101,14 @@ class Life(Rig):
         self.start()
         return self
 
-    def roll_back(self, previous: str, following: str) -> str:
-        """A rollout, and its rollback by hand: how it ended."""
+    def release(self, previous: str, following: str) -> None:
+        """Begin a rollout: what the plan captures is put aside first."""
         self.cli("rollout", "begin", self.name, "--previous", previous, "--next", following)
+
+    def roll_back(self) -> str:
+        """By hand: how it ended, or what it waits for."""
         self.cli("start", self.name, "--reason", "it went bad")
         return self.wait_state(f"{self.name}-1", *ENDS, seconds=120)
-
-    def steps(self) -> list[tuple[str, str]]:
-        """Each step's name and how it went."""
-        return [(step["step"], step["result"]) for step in self.life(f"{self.name}-1")["steps"]]
 
     def told(self) -> str:
         """All that the record says of it, line by line."""

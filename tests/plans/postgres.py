@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 from tests.servers import wait_for
 
-OWNER = "rollbackd"
-"""No superuser: owns the database, may create others and end sessions."""
+DAEMON = "rollbackd"
+"""As plans/database/README.md wants it: no superuser, may create databases, end sessions, is in OWNER."""
+
+OWNER = "app_owner"
+"""Owns the databases."""
 
 
 class Postgres:
@@ -53,7 +56,8 @@ class Postgres:
                 cwd="/",
             )
         wait_for(self._is_ready, 60, f"PostgreSQL, see {log}")
-        self.sql("postgres", f"CREATE ROLE {OWNER} LOGIN CREATEDB IN ROLE pg_signal_backend")
+        self.sql("postgres", f"CREATE ROLE {OWNER}")
+        self.sql("postgres", f"CREATE ROLE {DAEMON} LOGIN CREATEDB IN ROLE pg_signal_backend, {OWNER}")
 
     def _is_ready(self) -> bool:
         assert self._process is not None
@@ -66,7 +70,7 @@ class Postgres:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(30)
 
-    def environment(self, database: str, user: str = OWNER) -> dict[str, str]:
+    def environment(self, database: str, user: str = DAEMON) -> dict[str, str]:
         return {"PGHOST": str(self.folder), "PGPORT": "5432", "PGUSER": user, "PGDATABASE": database}
 
     def run(self, database: str, text: str, user: str = "postgres") -> subprocess.CompletedProcess[str]:

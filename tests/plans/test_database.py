@@ -20,6 +20,7 @@ from tests.servers import wait_for
 NUMBERS = count(1)
 OLD, NEW = "20251201120000", "20251209000011"
 SCHEMA = f"""
+SET ROLE {OWNER};
 CREATE TABLE schema_migrations (version bigint PRIMARY KEY);
 INSERT INTO schema_migrations VALUES ({OLD});
 CREATE TABLE users (id int PRIMARY KEY, name text NOT NULL);
@@ -31,6 +32,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, sales TO we
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA sales TO web;
 """
 DAMAGE = f"""
+SET ROLE {OWNER};
 ALTER TABLE users DROP COLUMN name;
 CREATE TABLE sessions (of int REFERENCES users);
 DELETE FROM sales.orders WHERE id > 50;
@@ -41,7 +43,7 @@ INSERT INTO schema_migrations VALUES ({NEW});
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
     with postgres() as made:
-        made.sql("postgres", "CREATE ROLE web LOGIN")
+        made.sql("postgres", "CREATE ROLE web LOGIN; CREATE ROLE other LOGIN")
         yield made
 
 
@@ -54,8 +56,8 @@ class Database:
         server.sql("postgres", f'ALTER DATABASE {name} SET search_path TO "$user", public, sales')
         server.sql("postgres", f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
         server.sql("postgres", f"GRANT CONNECT ON DATABASE {name} TO web")
-        server.sql(name, SCHEMA, OWNER)
-        self.env = {**server.environment(name), "PGPASSFILE": "", "BACKUP_DIR": str(folder / "stage/capture")}
+        server.sql(name, SCHEMA)
+        self.env = {**server.environment(name), "PGPASSFILE": ""}
         self.stage = Stage(folder / "stage", "database", **self.env, ROLLBACK_ID=f"{name}-1")
 
     def run(self, script: str, **env: str) -> Said:
@@ -90,6 +92,11 @@ class Database:
         assert step.wait(60) != 0
         slow.unlink()
 
+    def lets_in(self, role: str) -> str:
+        return self.server.sql(
+            "postgres", f"SELECT has_database_privilege('{role}', '{self.name}', 'CONNECT')"
+        )
+
     def is_open(self) -> bool:
         """New sessions may write."""
         return self.sql("SHOW transaction_read_only") == "off"
@@ -105,52 +112,59 @@ class Database:
 
 
 @pytest.fixture
-def database(server: Postgres, tmp_path: Path) -> Database:
-    made = Database(server, tmp_path, f"app{next(NUMBERS)}")
-    assert made.run("capture.sh").status == 0
-    made.sql(DAMAGE, OWNER)
-    return made
+def good(server: Postgres, tmp_path: Path) -> Database:
+    return Database(server, tmp_path, f"app{next(NUMBERS)}")
 
 
-def test_dumped_migrated_damaged_rolled_back(database: Database, tmp_path: Path) -> None:
+@pytest.fixture
+def database(good: Database) -> Database:
+    """Captured, migrated, and damaged."""
+    assert good.run("capture.sh").status == 0
+    good.server.sql(good.name, DAMAGE)
+    return good
+
+
+def test_captured_migrated_damaged_rolled_back(good: Database, tmp_path: Path) -> None:
     """The whole plan, in the daemon: the rows, the schema, what may be done, and nothing of the damage."""
-    assert database.rows() == [500, 50]
-    with Life(tmp_path / "life", "database", database.env) as life:
-        assert life.roll_back(OLD, NEW) == "verified", life.told()
+    with Life(tmp_path / "life", "database", good.env) as life:
+        life.release(OLD, NEW)
+        good.server.sql(good.name, DAMAGE)
+        assert good.rows() == [500, 50]
+        assert life.roll_back() == "verified", life.told()
         assert life.life("database-1")["validation"]["stage"] == "immediate"
         said = {step["step"]: step["said"] for step in life.life("database-1")["steps"]}
-    damaged = f"{database.name}_before_database_1"
+    damaged = f"{good.name}_before_database_1"
     assert said["restore-dump"] == f"restored: the damaged database is {damaged}, closed"
-    assert database.rows() == [500, 200]
-    assert database.sql("SELECT max(version) FROM schema_migrations") == OLD
-    assert database.sql("SELECT name FROM users WHERE id = 7") == "user 7"
-    assert database.sql("SELECT to_regclass('sessions')") == ""
-    assert database.sql("SHOW search_path") == '"$user", public, sales'
-    assert database.sql("INSERT INTO orders (of) VALUES (1) RETURNING id") == "201"
-    assert database.databases() == [database.name, damaged]
-    grants = database.server.sql(
-        "postgres", f"SELECT has_database_privilege('web', '{database.name}', 'CONNECT')"
-    )
-    assert grants == "t"
-    closed = database.server.run(damaged, "SELECT 1").stderr
-    assert "not currently accepting connections" in closed
+    assert good.rows() == [500, 200]
+    assert good.sql("SELECT max(version) FROM schema_migrations") == OLD
+    assert good.sql("SELECT name FROM users WHERE id = 7") == "user 7"
+    assert good.sql("SELECT to_regclass('sessions')") == ""
+    assert good.sql("SHOW search_path") == '"$user", public, sales'
+    assert good.sql("INSERT INTO orders (of) VALUES (1) RETURNING id") == "201"
+    assert good.databases() == [good.name, damaged]
+    assert (good.lets_in("web"), good.lets_in("other")) == ("t", "f")
+    assert "not currently accepting connections" in good.server.run(damaged, "SELECT 1").stderr
 
 
-def test_a_corrupt_dump_is_not_restored(database: Database, tmp_path: Path) -> None:
-    """Its hash is wrong: where a person insists, the plan stops before it touches anything."""
-    dump = database.stage.capture / "database.dump"
-    content = bytearray(dump.read_bytes())
-    content[len(content) // 2] ^= 1
-    dump.write_bytes(content)
-    with Life(tmp_path / "life", "database", database.env) as life:
-        assert life.roll_back(OLD, NEW) == "failed", life.told()
+def test_a_corrupt_dump_is_not_restored(good: Database, tmp_path: Path) -> None:
+    """Its hash is wrong: the daemon asks; where a person insists, the plan stops before touching anything."""
+    with Life(tmp_path / "life", "database", good.env) as life:
+        life.release(OLD, NEW)
+        good.server.sql(good.name, DAMAGE)
+        dump = life.state_dir / "captures/database-c1/dump/database.dump"
+        content = bytearray(dump.read_bytes())
+        content[len(content) // 2] ^= 1
+        dump.write_bytes(content)
+        assert life.roll_back() == "waiting_approval", life.told()
+        assert "dump/database.dump" in life.told()
+        life.cli("approve", "database-1")
+        life.wait_state("database-1", "failed")
         failed, *others = life.life("database-1")["steps"]
-        assert (failed["step"], failed["state"]) == ("verify-backup", "failed")
-        assert {step["state"] for step in others} == {"not_run"}
-        assert failed["said"].endswith("is not the one that was made: do not restore it")
-        assert "check backup-exists: fail" in life.told()
-    assert database.rows() == [500, 50]
-    assert database.databases() == [database.name]
+    assert (failed["step"], failed["state"]) == ("verify-backup", "failed")
+    assert failed["said"].endswith("is not the one that was made: do not restore it")
+    assert {step["state"] for step in others} == {"not_run"}
+    assert good.rows() == [500, 50]
+    assert good.databases() == [good.name]
 
 
 def test_a_dump_that_was_captured_broken_changes_nothing(database: Database) -> None:
@@ -233,9 +247,9 @@ def test_whoever_is_connected_meanwhile(database: Database) -> None:
     known = (
         "read-only transaction",
         "terminating connection",
+        "server closed the connection",
         "not currently accepting",
-        "does not exist",
-        "renamed",
+        "just been dropped or renamed",
     )
     assert [text for text in application.refused if not any(part in text for part in known)] == []
     assert database.sql("SELECT count(*) FROM users WHERE id > 500") == "0"
@@ -298,14 +312,23 @@ ANSWERS: list[tuple[str, str, dict[str, str], Said]] = [
         {"PGUSER": "web"},
         Said(3, "failed while making it read-only, and it may still be READ-ONLY: run ./scripts/writable.sh"),
     ),
+    (
+        "a backup of one's own",
+        "verify-backup.sh",
+        {"ROLLBACK_CAPTURE_DIR": "", "BACKUP_DIR": "CAPTURE"},
+        Said(0, "schema 20251201120000"),
+    ),
     ("nothing to note", "archive.sh", {}, Said(0, "nothing was restored")),
     ("the release", "release.sh", {}, Said(0, NEW)),
 ]
 
 
 def test_what_the_scripts_answer(database: Database) -> None:
-    found = {what: database.run(script, **env) for what, script, env, _ in ANSWERS}
-    named = {what: Said(said.status, said.last.replace(database.name, "it")) for what, said in found.items()}
+    named: dict[str, Said] = {}
+    for what, script, env, _ in ANSWERS:
+        there = {name: value.replace("CAPTURE", str(database.stage.capture)) for name, value in env.items()}
+        said = database.run(script, **there)
+        named[what] = Said(said.status, said.last.replace(database.name, "it").partition(", taken")[0])
     assert named == {what: said for what, _, _, said in ANSWERS}
     os.utime(database.stage.capture / "database.dump", (0, 0))
     assert database.run("reversible.sh").status == 20

@@ -145,17 +145,21 @@ def test_the_service_goes_back(
 ) -> None:
     """The whole plan, in the daemon."""
     monkeypatch.setenv("PATH", stage.env["PATH"])
-    assert stage.run("restart.sh", ROLLBACK_PREVIOUS_VERSION="1.5.0") == Said(0, "healthy 1.5.0")
+    (host.root / "current").unlink()
+    (host.root / "current").symlink_to("releases/1.4.2")
     document = Life(tmp_path / "life", "systemd-service", host.env()).document
     health = [
         {**check, "http": {**check["http"], "url": host.env()["HEALTH_URL"]}} if "http" in check else check
         for check in document["verification"]
     ]
     with Life(tmp_path / "life", "systemd-service", host.env(), verification=health) as life:
-        assert life.roll_back("1.4.2", "1.5.0") == "verified", life.told()
+        life.release("1.4.2", "1.5.0")
+        stage.run("flip.sh", ROLLBACK_PREVIOUS_VERSION="1.5.0")
+        assert stage.run("restart.sh", ROLLBACK_PREVIOUS_VERSION="1.5.0") == Said(0, "healthy 1.5.0")
+        assert life.roll_back() == "verified", life.told()
         ran = [(step["step"], step["said"]) for step in life.life("systemd-service-1")["steps"]]
     assert ran == [
-        ("previous-intact", "1.4.2 is there; nothing was captured to compare it with"),
+        ("previous-intact", "1.4.2 is as it was captured"),
         ("drain", "drained"),
         ("flip", ""),
         ("restart", "healthy 1.4.2"),

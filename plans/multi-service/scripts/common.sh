@@ -39,7 +39,7 @@ change() {
     if is_dry; then printf 'would run:%s\n' "$(printf ' %q' "$@")"; else "$@"; fi
 }
 
-# captured FILE: its path, from the capture of this rollout; fails where there is none.
+# captured FILE: where it is among what was captured, whatever the item is called; fails where it is not.
 captured() {
     local found
     for found in "${ROLLBACK_CAPTURE_DIR:-/nonexistent}"/{,*/}"$1"; do
