@@ -92,6 +92,21 @@ def test_every_check_must_pass_in_a_row(
     assert one.states()["api-1"] == state
 
 
+@pytest.mark.parametrize(("after", "heard"), [(40 * SECOND, "fail"), (10 * MINUTE, None)])
+def test_a_check_that_warns_is_heard_before_the_proof_counts(after: int, heard: str | None) -> None:
+    """It decides nothing, but it may be the slowest; whoever never answers is waited for no longer than
+    `verify_within`."""
+    checks = (made.query_check("well"), made.query_check("rows", on_fail="warn"))
+    plan = made.plan(phases=SHORT, verification=checks, verify_within=2 * MINUTE)
+    one = Story(made.config(plans=(plan,)))
+    one.world.checks["rows"] = [{"answer": "fail", "status": 1, "after": after}]
+    one.tape(made.trigger(), "BBB", ".")
+    one.run(span=5 * MINUTE)
+    assert one.states()["api-1"] == "verified"
+    answered = [event.answer for event in one.of(e.CheckAnswered) if event.name == "rows"]
+    assert answered == ([heard] if heard else [])
+
+
 @pytest.mark.parametrize(
     ("after", "checks", "state"),
     [
