@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from tests.adapters.runner.stage import Boot, Stage, alive, end, pid_in, until
 
+from rollbackd.core.model import Step
+
 ENDS = [
     ("exit 0", "exited", 0),
     ("exit 1", "exited", 1),
@@ -64,6 +66,14 @@ async def test_a_name_is_a_name(stage: Stage, name: str) -> None:
     assert told.outcome == "unstarted"
     assert "is not a name" in told.detail
     assert stage.starts() == 0
+
+
+async def test_a_step_of_a_region_runs(stage: Stage) -> None:
+    """As the model names it, with the longest names that a plan may give."""
+    name = Step("s" * 100, each="serial").here("r" * 100).name
+    effect = stage.step("exit 0")
+    told = await stage.run(type(effect)("api-1", 1, "phase", name, effect.plan_hash, effect.run, {}))
+    assert (told.outcome, told.status) == ("exited", 0)
 
 
 async def test_the_stored_folder_must_be_there(stage: Stage) -> None:

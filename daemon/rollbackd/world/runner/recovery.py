@@ -17,13 +17,13 @@ from rollbackd.world.runner.tree import Tree, read_process, step_cgroup
 Found: TypeAlias = Exit | Literal["unclaimed", "running", "gone"]
 """The outcome; nobody has started it; it runs, or something of it does; it is in doubt."""
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,200}")  # STEP@REGION, of a hundred letters each
 
 
 def valid_name(name: str) -> str:
     """The name, if it can be a file's and nothing else. ValueError otherwise."""
     if not NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not a name: letters, digits, '_', '.', '-', at most 200")
+        raise ValueError(f"{name!r} is not a name: letters, digits, '_', '.', '@', '-', at most 201")
     return name
 
 
