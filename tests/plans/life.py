@@ -105,9 +105,9 @@ class Life(Rig):
         """Begin a rollout: what the plan captures is put aside first."""
         self.cli("rollout", "begin", self.name, "--previous", previous, "--next", following)
 
-    def roll_back(self) -> str:
+    def roll_back(self, scope: str = "all") -> str:
         """By hand: how it ended, or what it waits for."""
-        self.cli("start", self.name, "--reason", "it went bad")
+        self.cli("start", self.name, "--reason", "it went bad", "--scope", scope)
         return self.wait_state(f"{self.name}-1", *ENDS, seconds=120)
 
     def told(self) -> str:

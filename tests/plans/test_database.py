@@ -131,6 +131,7 @@ def test_captured_migrated_damaged_rolled_back(good: Database, tmp_path: Path) -
         good.server.sql(good.name, DAMAGE)
         assert good.rows() == [500, 50]
         assert life.roll_back() == "verified", life.told()
+        assert "check data-consistency: pass" in life.told()
         assert life.life("database-1")["validation"]["stage"] == "immediate"
         said = {step["step"]: step["said"] for step in life.life("database-1")["steps"]}
     damaged = f"{good.name}_before_database_1"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.plans.life import Life
 from tests.plans.stage import Answer, Said, Stage, needs
 from tests.servers import Recorder, Reply
 
@@ -54,6 +55,7 @@ def usual(image: str = NEW) -> list[Answer]:
     return [
         Answer("* auth can-i *"),
         Answer("* get replicasets *", json.dumps({"items": SETS})),
+        Answer("* get deployment *containers?0?.image}", image),
         Answer("* get deployment api-service *containers?[*]*", image),
         Answer("* get deployment auth-service *containers?[*]*", image.replace("api-", "auth-")),
         Answer("* get deployment * --output=jsonpath={.spec.replicas}", "2"),
@@ -378,3 +380,34 @@ class TestRegions:
         stage.plays("kubectl", Answer("* ./migrate version", version + "\n"), *usual())
         assert stage.run(script, **env) == said
         assert not [line for line in changing(stage) if "down-to" in line]
+
+    def test_region_after_region(self, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The scope without the database, in the daemon, on clusters where everything is undone already."""
+        monkeypatch.setenv("PATH", stage.env["PATH"])
+        both = [deployment(f"{name}-service", replicas=2, revision="9") for name in ("auth", "api")]
+        stage.plays(
+            "kubectl",
+            Answer("* get deployments auth-service api-service *", json.dumps({"items": both})),
+            Answer("* get configmaps *", json.dumps({"items": [{"metadata": {"name": "api-config"}}]})),
+            Answer("* get replicasets *", json.dumps({"items": NINTH})),
+            Answer("* ./migrate version", "20251201120000\n"),
+            *usual(OLD),
+        )
+        with Life(tmp_path / "life", "multi-service", {"CACHE": ""}) as life:
+            life.release("1.4.2", "1.5.0")
+            assert life.roll_back("application") == "verified", life.told()
+            ran = [step["step"] for step in life.life("multi-service-1")["steps"] if step["state"] == "done"]
+        assert ran == [
+            *("ready@eu", "ready@us", "announce", "drain-canaries@eu", "drain-canaries@us"),
+            *("restore-configuration@eu", "restore-configuration@us", "restart@eu", "restart@us"),
+            *("undo-auth@eu", "undo-auth@us", "undo-api@eu", "undo-api@us"),
+            *("flush-cache@eu", "flush-cache@us", "restore-replicas@eu", "restore-replicas@us"),
+        ]
+        replaced = [line.split()[0] for line in stage.asked("kubectl") if "replace" in line]
+        assert replaced == ["--context=eu", "--context=us"]
+
+
+NINTH = [
+    replica_set("api-service", OLD, 9),
+    replica_set("auth-service", OLD.replace("api-", "auth-"), 9),
+]
