@@ -132,6 +132,8 @@ class Driver:
                 self.under_way.pop(f"capture/{signal.capture}/{signal.item}", None)
             case s.CaptureRemoved():
                 self.under_way.pop(f"uncapture/{signal.capture}", None)
+            case s.ReportWritten():
+                self.under_way.pop(f"report/{signal.life}/{signal.number}", None)
             case s.PageAnswered():
                 for status in ("firing", "resolved"):
                     self.under_way.pop(f"page/{signal.page}/{signal.receiver}/{status}", None)

@@ -29,6 +29,7 @@ from rollbackd.core.effects import (
     RunCheck,
     RunStep,
     StopStep,
+    WriteReport,
 )
 from rollbackd.core.engine import Advance, Engine, Reply
 from rollbackd.core.fold import apply
@@ -147,6 +148,9 @@ class World:
                 self._page(effect, now)
             case KeepAlert():
                 self.alerts[effect.key] = effect.page
+            case WriteReport():
+                files = {f"{effect.life}.md": "5ea1ed"}
+                self.post(now + 40, s.ReportWritten(effect.life, effect.number, files), effect.key)
 
     def cancel(self, effect: Effect) -> None:
         self._posts = [post for post in self._posts if post[3] != effect.key]

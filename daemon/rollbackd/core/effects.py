@@ -158,6 +158,26 @@ class KeepAlert(Struct, frozen=True):
         return f"keep/{self.page.page}/{self.page.receiver}"
 
 
+class WriteReport(Struct, frozen=True):
+    """Write this life's report to where people look for it (E6). Tried until it is written."""
+
+    life: str
+    number: int
+
+    @property
+    def key(self) -> str:
+        return f"report/{self.life}/{self.number}"
+
+
 Effect: TypeAlias = (
-    Ask | AskScrapes | RunStep | StopStep | RunCheck | RunCapture | RemoveCapture | Page | KeepAlert
+    Ask
+    | AskScrapes
+    | RunStep
+    | StopStep
+    | RunCheck
+    | RunCapture
+    | RemoveCapture
+    | Page
+    | KeepAlert
+    | WriteReport
 )

@@ -19,6 +19,7 @@ from rollbackd.core import (
     blind,
     capture,
     decision,
+    impact,
     ladder,
     operators,
     overrides,
@@ -165,6 +166,8 @@ class Engine:
                 capture.removed(turn, signal)
             case s.PageAnswered():
                 ladder.page_answered(turn, signal)
+            case s.ReportWritten():
+                _report_written(turn, signal)
             case s.JournalRecovered():
                 turn.emit(
                     e.JournalRecovered(
@@ -290,6 +293,7 @@ class Engine:
                     (waiting if life.began is None else rollback).progress(turn, life)
             waiting.resolve_ended(turn)
             validation.progress(turn)
+            impact.progress(turn)
             sla.progress(turn)
             blind.progress(turn)
             ladder.climb(turn)
@@ -317,6 +321,12 @@ class Engine:
 def _judged(watch: Watch, end: Ms, counts: dict[Verdict, int], prom: Ms) -> Judged:
     trigger = watch.trigger
     return Judged(trigger.name, trigger.group, end, counts, max(prom - end - trigger.delay, 0))
+
+
+def _report_written(turn: Turn, signal: s.ReportWritten) -> None:
+    """Of a report that is no longer owed (a newer one is) nothing is recorded."""
+    if turn.state.owed_reports.get(signal.life) == signal.number:
+        turn.emit(e.ReportWritten(at=turn.now, life=signal.life, number=signal.number, files=signal.files))
 
 
 CONFIGURATION = "configuration/files"

@@ -20,6 +20,7 @@ from rollbackd.core.state import (
     Lowering,
     LoweringReason,
     MatterKind,
+    Measured,
     ParkReason,
     RolloutAsked,
     Seen,
@@ -579,6 +580,22 @@ class LifeResolved(LifeEvent, frozen=True, kw_only=True):
     channel: str
     approach: str
     description: str
+    lessons: tuple[str, ...] = ()
+
+
+class ImpactMeasured(LifeEvent, frozen=True, kw_only=True):
+    """What the time from `since` to `until` cost, as the plan's queries say (S5)."""
+
+    since: Ms
+    until: Ms
+    found: tuple[Measured, ...]
+
+
+class ReportWritten(LifeEvent, frozen=True, kw_only=True):
+    """`files`: name → SHA-256 of what was written (E6)."""
+
+    number: int
+    files: dict[str, str]
 
 
 # Telling people (E1–E3)
@@ -729,6 +746,8 @@ EVENTS: tuple[type[Event], ...] = (
     SlaBreached,
     LifeEnded,
     LifeResolved,
+    ImpactMeasured,
+    ReportWritten,
     MatterOpened,
     MatterChanged,
     RungReached,

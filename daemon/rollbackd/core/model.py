@@ -202,6 +202,13 @@ class Query(Struct, frozen=True):
     passes: Limit
 
 
+class Measure(Struct, frozen=True):
+    """One PromQL expression whose one value is wanted, as of a moment (steady)."""
+
+    expr: str
+    at: Ms
+
+
 class CaptureItem(Struct, frozen=True):
     """What is put aside before a change (C1): the files that a command leaves, or a reading."""
 
@@ -249,7 +256,8 @@ of its `baseline` printed."""
 
 
 class Check(Struct, frozen=True):
-    """A question with the answers pass, fail, cannot tell. Exactly one of run, http, query, stored is set.
+    """A question with the answers pass, fail, cannot tell. Exactly one of run, http, query, stored, measure is
+    set; what is measured is a pass's `output`.
 
     As it is declared, texts may be `$previous` and the like, and with `baseline` the number of its query's
     limit is still to come; `capture.resolved` fills them in. `unknown`: why it cannot be asked."""
@@ -265,6 +273,7 @@ class Check(Struct, frozen=True):
     baseline: Baseline | None = None
     stored: Stored | None = None
     unknown: str = ""
+    measure: Measure | None = None
 
 
 class StepVerify(Struct, frozen=True):
@@ -362,6 +371,21 @@ class ValidationStage(Struct, frozen=True):
     items: tuple[Item, ...] = ()
 
 
+SPAN = "$span"
+"""In an impact's expression: how long the life lasted, as PromQL writes a range."""
+
+
+class ImpactQuery(Struct, frozen=True):
+    """What a rollback's time cost (S5). `words`: what people call a value, by the first limit that holds."""
+
+    name: str
+    expr: str
+    words: dict[str, Limit] = {}
+
+    def word(self, value: float) -> str:
+        return next((word for word, limit in self.words.items() if limit.holds(value)), "")
+
+
 class ReversibleWhile(Struct, frozen=True):
     """The point of no return: exit 0 may undo, 20 no longer, anything else cannot tell (rule D2)."""
 
@@ -398,6 +422,7 @@ class Plan(Struct, frozen=True):
     verification: tuple[Check, ...] = ()
     manual_verification: tuple[Item, ...] = ()
     validation: tuple[ValidationStage, ...] = ()  # in the order of their times
+    impact: tuple[ImpactQuery, ...] = ()
     verify_windows: int = 3
     settle: Ms | None = None  # None: the firing expression's longest range (S3)
     verify_within: Ms | None = None  # None: settle + 2·verify_windows·interval (S3)

@@ -378,6 +378,7 @@ def _resolve(turn: Turn, verb: s.Resolve) -> str:
             channel=turn.channel,
             approach=verb.approach,
             description=verb.description,
+            lessons=verb.lessons,
         )
     )
     if life.state in BAD_ENDS:

@@ -156,6 +156,14 @@ class PageAnswered(Struct, frozen=True):
     detail: str = ""
 
 
+class ReportWritten(Struct, frozen=True):
+    """A report is on the disk: name → SHA-256."""
+
+    life: str
+    number: int
+    files: dict[str, str]
+
+
 class Ack(Struct, frozen=True, tag="ack"):
     target: str
     comment: str = ""
@@ -205,6 +213,7 @@ class Resolve(Struct, frozen=True, tag="resolve"):
     approach: str
     description: str
     processes_gone: bool = False
+    lessons: tuple[str, ...] = ()
 
 
 class Tick(Struct, frozen=True, tag="tick"):
@@ -317,6 +326,7 @@ Signal: TypeAlias = (
     | CaptureTaken
     | CaptureRemoved
     | PageAnswered
+    | ReportWritten
     | OperatorSpoke
     | JournalRecovered
 )

@@ -228,6 +228,16 @@ class Resolution(Struct, frozen=True):
     at: Ms
     approach: str
     description: str
+    lessons: tuple[str, ...] = ()
+
+
+class Measured(Struct, frozen=True):
+    """What one of the plan's impact queries said (S5); `value` None: nothing, and why."""
+
+    name: str
+    value: float | None
+    word: str = ""
+    detail: str = ""
 
 
 class Captured(Struct, frozen=True):
@@ -335,6 +345,12 @@ class Life(Struct, frozen=True):
     holds_services: bool = False
     processes_gone: bool = True
     resolution: Resolution | None = None
+    impact: tuple[Measured, ...] | None = None  # None: it was not measured, or not yet
+
+    def measuring(self) -> bool:
+        """S5: it is over, and its impact is still to be asked."""
+        ran = self.began is not None and self.ended is not None
+        return ran and bool(self.plan.impact) and self.impact is None
 
     def validating(self) -> bool:
         return self.validation is not None and self.validation.ended is None
@@ -569,6 +585,7 @@ class Over(Struct, frozen=True):
 
 
 MOST_OVER = 100
+MOST_OWED_REPORTS = 1_000
 
 
 class State(Struct, frozen=True):
@@ -592,6 +609,7 @@ class State(Struct, frozen=True):
     pauses: tuple[Paused, ...] = ()
     matters: dict[str, Matter] = {}
     pages: dict[str, PageState] = {}
+    owed_reports: dict[str, int] = {}  # life → the number of the report that is to be written (E6)
 
 
 def holders(state: State, services: tuple[str, ...], but: str = "") -> tuple[Life, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from rollbackd.core import capture, validation, verification
-from rollbackd.core.effects import RunCheck, RunStep, StopStep
+from rollbackd.core import capture, impact, validation, verification
+from rollbackd.core.effects import RunCheck, RunStep, StopStep, WriteReport
 from rollbackd.core.model import Check
 from rollbackd.core.notation import quotient
 
@@ -43,9 +43,13 @@ def effects(state: State) -> Iterator[Effect]:
     """What the open lives need done, from their state alone."""
     instance = state.config.instance if state.config is not None else ""
     yield from capture.effects(state)
+    yield from (WriteReport(life, number) for life, number in state.owed_reports.items())
     for life in state.lives.values():
         if life.validating():
             for slot, check, at in validation.checks_due(life):
+                yield _check(life, slot, check, instance, not_before=at)
+        if life.measuring():
+            for slot, check, at in impact.due(life):
                 yield _check(life, slot, check, instance, not_before=at)
         if life.ended is not None:
             continue

@@ -22,11 +22,13 @@ def sync_directory(path: Path) -> None:
 
 
 def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Write a file whole or not at all, durably. OSError: it is as it was before."""
+    """Write a file whole or not at all, durably, with this mode whatever the umask. OSError: it is as it was
+    before."""
     temporary = path.with_name(f".{path.name}.new")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         with open(fd, "wb") as file:
+            os.fchmod(fd, mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -92,6 +92,10 @@ class StateDir:
         return self.path / "plans"
 
     @property
+    def reports(self) -> Path:
+        return self.path / "reports"
+
+    @property
     def halt(self) -> Path:
         """Of which failure of the record people were told, and when."""
         return self.path / "halt"

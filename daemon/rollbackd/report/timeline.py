@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rollbackd.core.model import Ms
     from rollbackd.core.record import Recorded
+    from rollbackd.core.state import Measured
 
 
 class Entry(Struct, frozen=True):
@@ -151,6 +152,8 @@ def _execution(event: e.Event) -> str | None:
             return f"validation: {plain(event.stage)} ended" + _tail(_stage(event))
         case e.ValidationEnded():
             return "validation ended" + _tail(event.why)
+        case e.ImpactMeasured():
+            return "impact measured: " + "; ".join(map(_measured, event.found))
         case e.CleanupFailed():
             return f"clean-up failed: {event.detail}"
         case e.SlaBreached():
@@ -168,6 +171,11 @@ def _execution(event: e.Event) -> str | None:
 
 def _tail(detail: str) -> str:
     return f": {detail}" if detail else ""
+
+
+def _measured(found: Measured) -> str:
+    value = "unknown" if found.value is None else f"{found.value:g}"
+    return f"{plain(found.name)} {value}" + (f" ({found.word})" if found.word else _tail(found.detail))
 
 
 def _stage(event: e.StageEnded) -> str:

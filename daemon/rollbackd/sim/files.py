@@ -153,6 +153,8 @@ def _plan(chance: Chance, number: int) -> dict[str, Any]:
         _parts(chance, plan)
     if yes(25, "validation"):
         _looked_at(chance, plan)
+    if yes(30, "impact"):
+        plan["impact"] = {"failed_requests": {"expr": f'healthy{{of="{name}"}}'}}
     return plan
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rollbackd.core import signals as s
-from rollbackd.core.effects import Ask, AskScrapes, KeepAlert, Page, RunCheck, RunStep, StopStep
+from rollbackd.core.effects import Ask, AskScrapes, KeepAlert, Page, RunCheck, RunStep, StopStep, WriteReport
 from rollbackd.sim import tape
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rollbackd.core.effects import Effect
-    from rollbackd.core.model import Ms
+    from rollbackd.core.model import Measure, Ms
     from rollbackd.driver import Loop
     from rollbackd.sim.disk import Disk
     from rollbackd.sim.host import DaemonClock, Host
@@ -34,6 +34,7 @@ _NAMES = {
     RunCheck: "run_check",
     Page: "page",
     KeepAlert: "keep_alert",
+    WriteReport: "write_report",
 }
 
 
@@ -100,6 +101,8 @@ class SimulatedWorld:
                 self._page(effect)
             case KeepAlert():
                 pass  # a maintained state: nothing comes back
+            case WriteReport():
+                self._later(effect.key, 40, self._write, effect)
 
     def cancel(self, effect: Effect) -> None:
         self._around.record(tape.Cancelled(self._around.loop.now, effect.key))
@@ -178,8 +181,13 @@ class SimulatedWorld:
         )
         self._post(answered)
 
+    def _write(self, effect: WriteReport) -> None:
+        self._post(s.ReportWritten(effect.life, effect.number, {f"{effect.life}.md": "0" * 64}))
+
     def _look(self, effect: RunCheck) -> s.CheckAnswered:
         check = effect.check
+        if check.measure is not None:
+            return self._measure(effect.key, check.measure)
         if check.run is not None:
             return self._command(effect, check.run.argv[-1])
         if check.query is None:
@@ -190,6 +198,12 @@ class SimulatedWorld:
             return s.CheckAnswered(effect.key, "cannot_tell", detail="no value")
         holds = check.query.passes.holds(value) and not self._around.ails("checks_fail", kind)
         return s.CheckAnswered(effect.key, "pass" if holds else "fail", detail=f"{value:g}")
+
+    def _measure(self, key: str, measure: Measure) -> s.CheckAnswered:
+        value = self._around.prometheus.value(measure.expr, measure.at)
+        if value is None:
+            return s.CheckAnswered(key, "cannot_tell", detail="no value")
+        return s.CheckAnswered(key, "pass", output=repr(value))
 
     def _command(self, effect: RunCheck, name: str) -> s.CheckAnswered:
         around = self._around

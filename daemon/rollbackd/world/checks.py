@@ -5,6 +5,7 @@
 | command | exit 0, the wanted output | any other (its status is given) | timed out, could not be started |
 | HTTP | the wanted status and fields | any other; no answer in time | not HTTP, not JSON, too large |
 | query | one number within the limit | one number beyond it | no number, several, Prometheus silent |
+| measure | one number | – | no number, several, Prometheus silent |
 
 A service that cannot be reached by a health check is not well: that is a fail. What answers nonsense
 says nothing about the service.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from msgspec.structs import replace
 
 from rollbackd.core.effects import RunCheck
-from rollbackd.core.model import Baseline, Check, Command, HttpGet, Ms, Query
+from rollbackd.core.model import Baseline, Check, Command, HttpGet, Measure, Ms, Query
 from rollbackd.core.signals import CheckAnswered
 from rollbackd.settings import HttpSettings
 from rollbackd.world.client import Answer, Client, Closed, Malformed, TooLarge, Unanswered, one_line, place
@@ -50,7 +51,7 @@ class Checks:
     """Answers `RunCheck`. `query` is `Source.check_query`, `now` steady UTC."""
 
     def __init__(
-        self, run_command: RunCommand, query: Callable[[str], Awaitable[float]], now: Callable[[], Ms]
+        self, run_command: RunCommand, query: Callable[..., Awaitable[float]], now: Callable[[], Ms]
     ) -> None:
         self._run_command = run_command
         self._query = query
@@ -89,6 +90,8 @@ class Checks:
                 return await self._get(effect.key, get)
             case Check(query=Query() as query):
                 return await self._ask_prometheus(effect.key, query, effect.check.baseline)
+            case Check(measure=Measure() as measure):
+                return await self._measure(effect.key, measure)
         return CheckAnswered(effect.key, "cannot_tell", detail="the check asks nothing")
 
     async def _get(self, key: str, get: HttpGet) -> CheckAnswered:
@@ -113,6 +116,13 @@ class Checks:
         holds = query.passes.holds(value)
         detail = f"{value:g}, wanted {query.passes}" + (f" ({baseline})" if baseline is not None else "")
         return CheckAnswered(key, "pass" if holds else "fail", detail=detail)
+
+    async def _measure(self, key: str, measure: Measure) -> CheckAnswered:
+        try:
+            value = await self._query(measure.expr, measure.at)
+        except NoValue as error:
+            return CheckAnswered(key, "cannot_tell", detail=one_line(str(error)))
+        return CheckAnswered(key, "pass", output=repr(value))
 
 
 def _commanded(key: str, command: Command, result: CommandResult) -> CheckAnswered:

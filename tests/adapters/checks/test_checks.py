@@ -14,7 +14,7 @@ import pytest
 from tests.servers import Recorder, Reply
 
 from rollbackd.core.effects import RunCheck
-from rollbackd.core.model import Baseline, Check, Command, HttpGet, Limit, Query
+from rollbackd.core.model import Baseline, Check, Command, HttpGet, Limit, Measure, Ms, Query
 from rollbackd.core.signals import CheckAnswered
 from rollbackd.world.checks import Checks
 from rollbackd.world.prometheus import NoValue
@@ -38,7 +38,9 @@ class Stage:
         self.ran.append((command, plan_hash, env, capture))
         return self.result
 
-    async def query(self, expr: str) -> float:
+    async def query(self, expr: str, at: Ms | None = None) -> float:
+        if at is not None:
+            expr = f"{expr} @ {at}"
         self.queried.append(expr)
         value = self.values.pop(0) if len(self.values) > 1 else self.values[0]
         if isinstance(value, str):
@@ -171,6 +173,20 @@ async def test_http_that_is_none() -> None:
         port = server.sockets[0].getsockname()[1]
         found = await answer(Stage(), Check("health", http=HttpGet(f"http://127.0.0.1:{port}")))
     assert found.answer == "cannot_tell"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "output"),
+    [(71.0, "pass", "71.0"), (0.0, "pass", "0.0"), ("no series", "cannot_tell", "")],
+)
+async def test_what_is_measured_is_one_number_as_of_its_moment(
+    said: float | str, expected: str, output: str
+) -> None:
+    stage = Stage(values=[said])
+    found = await answer(stage, Check("failed", measure=Measure("increase(x[9s])", 1_000)))
+    assert (found.answer, found.output) == (expected, output)
+    assert found.detail == (said if isinstance(said, str) else "")
+    assert stage.queried == ["increase(x[9s]) @ 1000"]
 
 
 async def test_nothing_is_asked_before_its_time() -> None:

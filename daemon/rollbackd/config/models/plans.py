@@ -24,7 +24,16 @@ from rollbackd.config.models.checks import (
     argv_is_a_list,
 )
 from rollbackd.config.models.instance import Version
-from rollbackd.config.models.types import NAME, VARIABLE, Comparison, Duration, Promql, Text, Whole
+from rollbackd.config.models.types import (
+    NAME,
+    VARIABLE,
+    Comparison,
+    Duration,
+    Promql,
+    SpannedPromql,
+    Text,
+    Whole,
+)
 from rollbackd.core.model import Limit, Ms, PlanType
 
 if TYPE_CHECKING:
@@ -304,6 +313,20 @@ class ValidationModel(Model):
     long_term: Annotated[StageModel | None, Field(description="until a day after")] = None
 
 
+class ImpactModel(Model):
+    expr: Annotated[
+        str,
+        SpannedPromql(),
+        Field(description="a query that yields one value, as of the end; `$span` is how long it lasted"),
+    ]
+    words: Annotated[
+        dict[Line, Annotated[Limit, Comparison()]],
+        Field(
+            default_factory=dict, max_length=20, description="what a value is called; the first that holds"
+        ),
+    ]
+
+
 class PlanModel(Model):
     rules = (needs("at_once", "regions"),)
 
@@ -401,6 +424,10 @@ class PlanModel(Model):
     validation: Annotated[
         ValidationModel | None, Field(description="what is looked at for a day after success (S4)")
     ] = None
+    impact: Annotated[
+        dict[Annotated[str, NAME], ImpactModel],
+        Field(default_factory=dict, max_length=50, description="what it cost, asked once at its end (S5)"),
+    ]
     verify_windows: Annotated[
         int,
         Whole(0, 100),

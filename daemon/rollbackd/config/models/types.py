@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from rollbackd.config.problem import one_line
 from rollbackd.config.promql import MAX_LENGTH, analyse
 from rollbackd.config.yaml_source import NULL, Null
+from rollbackd.core.model import SPAN
 from rollbackd.core.notation import UNITS, parse_duration, parse_limit, span
 
 if TYPE_CHECKING:
@@ -421,6 +422,17 @@ class Promql(Parsed):
 
     def schema(self) -> JsonSchemaValue:
         return {"type": "string", "pattern": r"\S", "maxLength": MAX_LENGTH}
+
+
+@dataclass(frozen=True)
+class SpannedPromql(Promql):
+    """The same, with `$span` wherever a range may stand."""
+
+    def parse(self, value: object) -> str:
+        if isinstance(value, str):
+            super().parse(value.replace(SPAN, "60s"))
+            return value
+        return super().parse(value)
 
 
 @dataclass(frozen=True)

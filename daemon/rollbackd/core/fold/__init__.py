@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rollbackd.core import events as e
 from rollbackd.core.fold import captures, matters, standing
-from rollbackd.core.fold.lives import apply_to_life, prune
+from rollbackd.core.fold.lives import apply_to_life, owe_report, prune
 from rollbackd.core.fold.mapping import Own
 from rollbackd.core.state import Life, State
 
@@ -24,7 +24,7 @@ def apply(state: State, event: e.Event, own: Own | None = None) -> State:
     `own`: of the batch that the event is part of, which alone has `state` then; without it, `state` stays
     the value it is."""
     if isinstance(event, e.LifeEvent):
-        return prune(apply_to_life(state, event), event.life)
+        return prune(owe_report(apply_to_life(state, event), event), event.life)
     handler = _HANDLERS.get(type(event))
     if handler is not None:
         return handler(state, event)

@@ -91,6 +91,8 @@ def fold_one(life: Life, event: e.LifeEvent) -> Life:
             if life.validation is None:
                 return life
             return replace(life, validation=_validated(life.validation, event))
+        case e.ImpactMeasured():
+            return replace(life, impact=event.found)
         case e.CleanupFailed():
             return replace(life, cleanup_failed=event.detail)
         case e.PhaseFailed():

@@ -13,6 +13,7 @@ from rollbackd.core.state import (
     AUTOMATIC,
     BAD_ENDS,
     MOST_OVER,
+    MOST_OWED_REPORTS,
     Disarmed,
     Life,
     Over,
@@ -199,8 +200,28 @@ def _rearming(entry: Disarmed, life: Life, event: e.LifeEnded) -> Disarmed:
 
 
 def _life_resolved(state: State, life: Life, event: e.LifeResolved) -> State:
-    resolution = Resolution(event.by, event.channel, event.at, event.approach, event.description)
+    resolution = Resolution(
+        event.by, event.channel, event.at, event.approach, event.description, event.lessons
+    )
     return _keep(state, replace(life, resolution=resolution, holds_services=False, processes_gone=True))
+
+
+# Reports (E6)
+
+
+def owe_report(state: State, event: e.LifeEvent) -> State:
+    """Facts after which a life is told anew; of what is owed the newest stay."""
+    owed = state.owed_reports
+    match event:
+        case e.LifeEnded(end="superseded"):
+            return state
+        case e.LifeEnded() | e.LifeResolved() | e.ValidationEnded() | e.ImpactMeasured():
+            newest = put(drop(owed, event.life), event.life, owed.get(event.life, 0) + 1)
+            return replace(state, owed_reports=dict(list(newest.items())[-MOST_OWED_REPORTS:]))
+        case e.ReportWritten() if owed.get(event.life) == event.number:
+            return replace(state, owed_reports=drop(owed, event.life))
+        case _:
+            return state
 
 
 # Leaving
@@ -218,7 +239,8 @@ def close_lives(state: State) -> State:
 
 def _over(state: State, life: Life) -> bool:
     """Nothing about this life is open: ended, its services released, its pages resolved."""
-    open_ = life.holds_services or life.validating() or f"life/{life.id}" in state.matters
+    looked_at = life.validating() or life.measuring()
+    open_ = life.holds_services or looked_at or f"life/{life.id}" in state.matters
     return life.ended is not None and not open_
 
 
