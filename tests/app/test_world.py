@@ -60,7 +60,7 @@ class Stage:
     def world(self, part: Broken) -> RealWorld:
         broken = cast("Any", part)
         parts = Parts("prod", None, broken, broken, broken, ("hook",))
-        return RealWorld(self.signals.put_nowait, lambda: 0, self.state_dir, broken, parts)
+        return RealWorld(self.signals.put_nowait, lambda: 0, self.state_dir, broken, broken, parts)
 
     async def answer(self) -> Signal:
         async with asyncio.timeout(10):

@@ -323,6 +323,13 @@ def test_fault_68_hostile_refusals(daemon: FakeDaemon) -> None:
     assert result.stderr.rstrip("\n").isprintable()
 
 
+@pytest.mark.parametrize("form", ["html", "json"])
+def test_report_in_another_form(daemon: FakeDaemon, form: str) -> None:
+    daemon.answers[f"GET /api/v1/rollbacks/api-7/report?format={form}"] = Reply(200, b"whole")
+    result = rollbackd("report", "api-7", "--format", form, "--socket", str(daemon.socket))
+    assert (result.exit_code, result.stdout) == (0, "whole\n")
+
+
 def test_report_goes_to_the_terminal_or_a_file(daemon: FakeDaemon, tmp_path: Path) -> None:
     text = "# api-7\n\n| a | b |\n"
     daemon.answers["GET /api/v1/rollbacks/api-7/report"] = Reply(200, text.encode())

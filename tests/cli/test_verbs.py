@@ -26,6 +26,11 @@ VERBS = [
         f"{LIFE}/resolve",
         {"approach": "hand", "description": "fixed", "processes_gone": True},
     ),
+    (
+        "resolve api-7 --approach hand --description fixed --lesson one --lesson two",
+        f"{LIFE}/resolve",
+        {"approach": "hand", "description": "fixed", "lessons": ["one", "two"]},
+    ),
     ("start api --reason bad", "/api/v1/plans/api/start", {"reason": "bad"}),
     (
         "start api --reason bad --from revert --subject cohort=canary --subject zone=a=b --dry-run",

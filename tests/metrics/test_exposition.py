@@ -52,6 +52,7 @@ NAMES = [
     "ack_seconds",
     "paused",
     "group_aligned",
+    "reports_total",
     "journal_append_seconds",
     "journal_events_total",
     "loop_block_seconds",

@@ -16,7 +16,7 @@ from tests.web.scene import Scene
 from rollbackd.core.record import Recorded
 from rollbackd.core.state import Life, Seen
 from rollbackd.report import markdown
-from rollbackd.web import gate, lives, reading
+from rollbackd.web import gate, lives, reports
 
 
 class SlowScene(Scene):
@@ -120,7 +120,7 @@ async def test_what_is_big_is_made_off_the_loop(
 
     monkeypatch.setattr(lives, "in_full", noting(lives.in_full))
     monkeypatch.setattr(lives, "rollback", noting(lives.rollback))
-    monkeypatch.setattr(reading, "markdown", noting(markdown))
+    monkeypatch.setattr(reports, "markdown", noting(markdown))
     monkeypatch.setattr(scene, "config_text", noting(scene.config_text))
     assert await answer(served.tcp, f"/api/v1/{path}") == (200, None)
     assert threads
@@ -158,10 +158,10 @@ async def test_a_report_that_is_too_long_is_cut_at_a_line(
 ) -> None:
     scene.fire()
     scene.release.set()
-    monkeypatch.setattr(reading, "markdown", lambda life, rows: "line – ü\n" * 300_000)
+    monkeypatch.setattr(reports, "markdown", lambda life, rows, before: "line – ü\n" * 300_000)
     async with served.tcp.get(REPORT) as found:
         text = await found.text()
-    assert len(text.encode()) <= reading.LONGEST_REPORT
+    assert len(text.encode()) <= reports.LONGEST
     *lines, blank, note, end = text.split("\n")
     assert set(lines) == {"line – ü"}
     assert (blank, end) == ("", "")

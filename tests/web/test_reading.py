@@ -176,6 +176,31 @@ async def test_a_unique_prefix_is_enough(served: Served) -> None:
     assert (await served.get("/api/v1/rollbacks/ap"))["id"] == life
 
 
+@pytest.mark.parametrize(
+    ("form", "kind", "begins"),
+    [
+        ("md", "text/markdown", "# Rollback report"),
+        ("html", "text/html", "<!doctype html>"),
+        ("json", "application/json", '{\n  "version": 1'),
+    ],
+)
+async def test_the_report_in_each_form(served: Served, form: str, kind: str, begins: str) -> None:
+    life = served.scene.roll_back()
+    async with served.tcp.get(f"/api/v1/rollbacks/{life}/report?format={form}") as answer:
+        assert (answer.status, answer.content_type) == (200, kind)
+        styled = "style-src 'unsafe-inline'" in answer.headers["Content-Security-Policy"]
+        assert styled is (form == "html")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert (await answer.text()).lstrip().startswith(begins)
+
+
+async def test_a_report_in_no_known_form(served: Served) -> None:
+    life = served.scene.roll_back()
+    async with served.tcp.get(f"/api/v1/rollbacks/{life}/report?format=pdf") as answer:
+        assert answer.status == 400
+        assert "md, html, json" in await answer.text()
+
+
 async def test_the_report_is_markdown(served: Served) -> None:
     life = served.scene.roll_back()
     async with served.tcp.get(f"/api/v1/rollbacks/{life}/report") as answer:

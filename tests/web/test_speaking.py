@@ -29,6 +29,11 @@ VERBS: list[tuple[str, dict[str, Any], s.Verb]] = [
         s.Resolve("api-1", "by hand", "d", True),
     ),
     (
+        "rollbacks/api-1/resolve",
+        {"approach": "by hand", "description": "d", "lessons": ["one", "two"]},
+        s.Resolve("api-1", "by hand", "d", lessons=("one", "two")),
+    ),
+    (
         "plans/api/start",
         {"reason": "r", "from_step": "drain", "subject": {"cohort": "x"}, "dry_run": True},
         s.Start("api", "r", "drain", {"cohort": "x"}, True),

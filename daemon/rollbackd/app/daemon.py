@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from rollbackd import __version__
 from rollbackd.app import files, halt, lastgood, restore, watchdog
+from rollbackd.app.reports import Reports
 from rollbackd.app.world import Parts, RealWorld
 from rollbackd.core import signals as s
 from rollbackd.core.engine import Engine
@@ -98,7 +99,8 @@ class Daemon:
     def _make_world(self, loop: Loop) -> RealWorld:
         self._runner = Runner(self._state_dir.path, self.clock, loop.post, cgroup=delegated_cgroup())
         parts = self._parts(self._settings, self._first.config)
-        self._world = RealWorld(loop.post, self.clock.now, self._state_dir, self._runner, parts)
+        reports = Reports(self._state_dir.reports, self, self.metrics.report_tried)
+        self._world = RealWorld(loop.post, self.clock.now, self._state_dir, self._runner, reports, parts)
         return self._world
 
     def _parts(self, settings: lastgood.WorldSettings, core: Config | None) -> Parts:

@@ -19,6 +19,7 @@ from rollbackd.core.effects import (
     RunCheck,
     RunStep,
     StopStep,
+    WriteReport,
 )
 from rollbackd.core.model import Family
 from rollbackd.core.signals import (
@@ -37,6 +38,7 @@ from rollbackd.world.prometheus import Together
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from rollbackd.app.reports import Reports
     from rollbackd.core.effects import Effect
     from rollbackd.core.model import Command, Ms
     from rollbackd.core.signals import Signal
@@ -66,12 +68,14 @@ class RealWorld:
         now: Callable[[], Ms],
         state_dir: StateDir,
         runner: Runner,
+        reports: Reports,
         parts: Parts,
     ) -> None:
         self._post = post
         self._now = now
         self._state_dir = state_dir
         self._runner = runner
+        self._reports = reports
         self._parts = parts
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._kept: dict[str, KeepAlert] = {}
@@ -103,10 +107,12 @@ class RealWorld:
                 kept = KeepAlert(self._addressed(effect.page))
                 self._kept[effect.key] = kept
                 self._parts.receivers.keep(kept)
+            case WriteReport():
+                self._spawn(effect.key, self._report(effect))
 
     def cancel(self, effect: Effect) -> None:
         match effect:
-            case RunCheck() | RunCapture() | RemoveCapture() | Page():
+            case RunCheck() | RunCapture() | RemoveCapture() | Page() | WriteReport():
                 task = self._tasks.pop(effect.key, None)
                 if task is not None:
                     task.cancel()
@@ -244,6 +250,9 @@ class RealWorld:
 
     async def _page(self, effect: Page) -> None:
         self._post(await self._deliver(effect))
+
+    async def _report(self, effect: WriteReport) -> None:
+        self._post(await self._reports.write(effect))
 
     async def _say(self, page: Page) -> None:
         answered = await self._deliver(page)

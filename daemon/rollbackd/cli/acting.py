@@ -89,11 +89,20 @@ def tick(daemon: Daemon, id: str, item: str, comment: str) -> None:
 @click.argument("id")
 @click.option("--approach", required=True, help="How it was put right: by hand, forward fix, restored …")
 @click.option("--description", required=True, help="What was found and done.")
+@click.option("--lesson", "lessons", multiple=True, help="What was learned; may be repeated.")
 @click.option("--processes-gone", is_flag=True, help="You looked: nothing of it runs any more.")
 @options.acts
-def resolve(daemon: Daemon, id: str, approach: str, description: str, processes_gone: bool) -> None:
+def resolve(
+    daemon: Daemon,
+    id: str,
+    approach: str,
+    description: str,
+    lessons: tuple[str, ...],
+    processes_gone: bool,
+) -> None:
     """Close a rollback that ended badly, and free its services."""
-    body = given(approach=approach, description=description, processes_gone=processes_gone)
+    said: dict[str, object] = {"approach": approach, "description": description}
+    body = given(**said, lessons=list(lessons) or None, processes_gone=processes_gone)
     say(daemon.post("rollbacks", id, "resolve", body=body))
 
 

@@ -64,9 +64,9 @@ class Daemon:
         headers = {} if revision is None else {"If-Match": str(revision)}
         return self._data(self._ask("POST", path(*parts), json.dumps(body).encode(), headers))
 
-    def text(self, *parts: str) -> str:
-        """A document that is no JSON. Failed, Unreachable, as `get`."""
-        answer = self._ask("GET", path(*parts))
+    def text(self, *parts: str, **query: str) -> str:
+        """A document as it is. Failed, Unreachable, as `get`."""
+        answer = self._ask("GET", path(*parts, **query))
         if answer.status != 200:
             raise self.refusal(answer)
         return answer.body.decode("utf-8", "replace")

@@ -121,11 +121,18 @@ def _timeline(before: Doc | None, after: Doc) -> Iterator[str]:
 
 @click.command()
 @click.argument("id")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["md", "html", "json"]),
+    default="md",
+    help="Markdown, one page to send or print, or its figures; md unless said.",
+)
 @click.option("-o", "--output", "into", type=options.File(exists=False), help="Write it to this file.")
 @options.reads
-def report(daemon: Daemon, id: str, into: Path | None) -> None:
-    """The whole story of a rollback, in Markdown."""
-    text = daemon.text("rollbacks", id, "report")
+def report(daemon: Daemon, id: str, form: str, into: Path | None) -> None:
+    """The whole story of a rollback."""
+    text = daemon.text("rollbacks", id, "report", **({} if form == "md" else {"format": form}))
     text = visible_lines(text).rstrip("\n") + "\n"
     if into is None:
         click.echo(text, nl=False)

@@ -172,6 +172,9 @@ class Metrics:
         self._of.requests.labels(result).inc()
         self._of.request_seconds.observe(seconds)
 
+    def report_tried(self, written: bool) -> None:
+        self._of.reports.labels("written" if written else "failed").inc()
+
     def clock_skew(self, seconds: float) -> None:
         """Prometheus' clock minus steady UTC (T2)."""
         self._of.skew.set(seconds)

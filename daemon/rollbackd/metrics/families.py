@@ -50,6 +50,9 @@ class Families:
         self.skew = self._gauge("prometheus_clock_skew_seconds", "Prometheus' clock minus this one's.")
         self._rollback_families()
         self._people_families()
+        self.reports = self._counter("reports_total", "Tries to write a report, by result.", "result")
+        for result in ("written", "failed"):
+            self.reports.labels(result)
         self.append = self._histogram("journal_append_seconds", "How long appends took.", _QUICK)
         self.events = self._counter("journal_events_total", "Events recorded.", "kind")
         self.block = self._histogram("loop_block_seconds", "How late the event loop woke.", _QUICK)

@@ -8,17 +8,22 @@ from rollbackd.core import events as e
 from rollbackd.core.notation import about
 from rollbackd.core.state import AUTOMATIC
 from rollbackd.core.wording import moment
+from rollbackd.report.accuracy import accuracy
 from rollbackd.report.escape import block, cell, code, prose
+from rollbackd.report.regions import regions
 from rollbackd.report.runs import never_ordered, runs, unsettled
 from rollbackd.report.words import at, elapsed, fact, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rollbackd.core.model import Ms
     from rollbackd.core.record import Recorded
     from rollbackd.core.state import Life
+    from rollbackd.report.accuracy import Accuracy
     from rollbackd.report.runs import Run
+
+MOST_CHANGED = 50
 
 
 def execution(life: Life, events: list[Recorded]) -> Iterator[str]:
@@ -33,8 +38,13 @@ def execution(life: Life, events: list[Recorded]) -> Iterator[str]:
     yield fact("Decided", at(life.decided) if life.decided is not None else "not decided")
     yield fact("Waited before it began", _waited(life))
     yield fact("Attempts", _attempts(life, events))
-    yield fact("Manual intervention", _intervention(life, events))
+    yield fact("Manual intervention", ", ".join(interventions(life, events)) or "none recorded")
     yield fact("SLA compliance", _compliance(life))
+    yield from _accuracy(accuracy(life, events))
+    for region in regions(life):
+        took = about(region.took) if region.took is not None else "not done"
+        over = ", BREACHED" if region.breached else ""
+        yield fact(f"Region {code(region.region)}", f"{took} (SLA {about(region.sla)}{over})")
     if life.began is not None:
         yield from _phases(life, runs(life.id, events))
     yield from _checks(life)
@@ -58,6 +68,15 @@ def _attempts(life: Life, events: list[Recorded]) -> str:
     return ", ".join(again) + ("; the others once" if len(again) < len(tries) else "")
 
 
+def _accuracy(found: Accuracy | None) -> Iterator[str]:
+    if found is None or found.share is None:
+        return
+    unchanged = found.planned - len(found.changed)
+    why = "; ".join(f"{cell(step)} {prose(why)}" for step, why in list(found.changed.items())[:MOST_CHANGED])
+    said = f"{unchanged} of {found.planned} planned steps were executed unchanged ({found.share:.0%})"
+    yield fact("Plan accuracy", said + (f": {why}" if why else ""))
+
+
 _BY_PEOPLE: dict[type[e.Event], str] = {
     e.LifeApproved: "approved",
     e.LifeHeld: "held",
@@ -69,7 +88,8 @@ _BY_PEOPLE: dict[type[e.Event], str] = {
 }
 
 
-def _intervention(life: Life, events: list[Recorded]) -> str:
+def interventions(life: Life, events: Iterable[Recorded]) -> tuple[str, ...]:
+    """What people did to it, each kind once."""
     words = ["started by hand"] if life.by != AUTOMATIC else []
     for row in events:
         event = row.event
@@ -79,7 +99,7 @@ def _intervention(life: Life, events: list[Recorded]) -> str:
             words.append(plain(event.end))
         elif type(event) in _BY_PEOPLE:
             words.append(_BY_PEOPLE[type(event)])
-    return ", ".join(dict.fromkeys(words)) or "none recorded"
+    return tuple(dict.fromkeys(words))
 
 
 def _compliance(life: Life) -> str:

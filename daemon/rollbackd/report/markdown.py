@@ -13,15 +13,19 @@ from rollbackd.core.state import AUTOMATIC
 from rollbackd.core.wording import moment
 from rollbackd.report.escape import cell, code, prose
 from rollbackd.report.execution import execution, verification
+from rollbackd.report.failure import failure
+from rollbackd.report.parts import faster, parts
 from rollbackd.report.people import actions, escalation
 from rollbackd.report.timeline import timeline
 from rollbackd.report.words import UNKNOWN, at, elapsed, fact, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rollbackd.core.record import Recorded
     from rollbackd.core.state import Firing, Life
+    from rollbackd.report.failure import Failure
+    from rollbackd.report.parts import Earlier, Part
     from rollbackd.report.timeline import Entry
 
 MOST_WINDOWS = 64
@@ -31,25 +35,28 @@ LONGEST_VALUE = 200
 _BLANK = "_To be filled in by a person._"
 
 
-def markdown(life: Life, events: list[Recorded]) -> str:
-    """`events`: the rows of the life, its matters and its pages; others are passed over."""
+def markdown(life: Life, events: list[Recorded], before: Iterable[Earlier] = ()) -> str:
+    """`events`: the rows of the life, its matters and its pages; others are passed over. `before`: verified
+    rollbacks of the same plan."""
     entries = timeline(life.id, events)
-    parts = [
+    told = [
         f"# Rollback report: {prose(life.plan.name)} ({prose(life.id)})",
         *_section("Summary", _summary(life)),
         *_section("Trigger analysis", _trigger(life)),
         *_section("Execution", execution(life, events)),
+        *_parts(parts(life, before)),
         *_section("Verification", verification(life, events)),
         *_section("Escalation", escalation(life, events)),
+        *_failure(failure(life, events)),
         *_section("Who did what", actions(entries)),
         *_section("Timeline", _timeline(entries)),
-        *_section("Impact assessment", _impact()),
+        *_section("Impact assessment", _impact(life)),
         *_section("Root cause", iter((_BLANK,))),
         *_section("Prevention measures", iter(("1.",))),
-        *_section("Lessons learned", iter(("-",))),
+        *_section("Lessons learned", _lessons(life)),
         *_section("Follow-up actions", _follow_up(life)),
     ]
-    return "\n".join(parts).rstrip() + "\n"
+    return "\n".join(told).rstrip() + "\n"
 
 
 def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
@@ -76,7 +83,7 @@ def _summary(life: Life) -> Iterator[str]:
     yield fact("Rollback completed", _completed(life))
     yield fact("Duration", _duration(life))
     yield fact("Outcome", _outcome(life))
-    yield fact("Customer impact", f"{UNKNOWN} (to be filled in)")
+    yield fact("Customer impact", _customer_impact(life))
 
 
 def _version(version: str | None) -> str:
@@ -197,16 +204,79 @@ def _timeline(entries: list[Entry]) -> Iterator[str]:
         yield f"| {moment(entry.at)} | {prose(entry.text)} | {prose(entry.actor)} |"
 
 
-def _impact() -> Iterator[str]:
-    yield "Not measured by rollbackd; to be filled in.\n"
-    for name in (
-        "Downtime",
-        "Affected requests",
-        "Failed requests",
-        "Customer complaints",
-        "Revenue impact",
-    ):
-        yield fact(name, UNKNOWN)
+def _customer_impact(life: Life) -> str:
+    found = next((one for one in life.impact or () if one.name == "customer_impact"), None)
+    if found is None or found.value is None:
+        return f"{UNKNOWN} (to be filled in)"
+    return prose(found.word or f"{found.value:g}")
+
+
+IMPACT = {
+    "downtime_seconds": "Downtime",
+    "affected_requests": "Affected requests",
+    "failed_requests": "Failed requests",
+    "customer_complaints": "Customer complaints",
+    "revenue_impact_usd": "Revenue impact",
+    "customer_impact": "Customer impact",
+}
+
+
+def _impact(life: Life) -> Iterator[str]:
+    measured = {one.name: one for one in life.impact or ()}
+    if not measured:
+        yield "Not measured by rollbackd; to be filled in.\n"
+    for name in dict.fromkeys((*IMPACT, *measured)):
+        one = measured.get(name)
+        title = IMPACT.get(name) or prose(plain(name))
+        if one is None:
+            if name != "customer_impact":
+                yield fact(title, UNKNOWN)
+        elif one.value is None:
+            yield fact(title, f"{UNKNOWN}: {prose(one.detail)}")
+        else:
+            unit = {"downtime_seconds": " seconds", "revenue_impact_usd": " USD"}.get(name, "")
+            yield fact(title, prose(f"{one.value:,.10g}{unit}" + (f", {one.word}" if one.word else "")))
+
+
+def _lessons(life: Life) -> Iterator[str]:
+    for lesson in life.resolution.lessons if life.resolution is not None else ():
+        yield f"- {prose(lesson)}"
+    yield "-"
+
+
+def _failure(found: Failure | None) -> Iterator[str]:
+    if found is None:
+        return
+    yield "\n## Failure record\n"
+    yield fact("Attempted", moment(found.attempted))
+    yield fact("Failed", moment(found.failed))
+    yield fact("Reason", prose(found.reason))
+    yield fact("Phase and step", f"{cell(found.phase or '')}, {cell(found.step or '')}")
+    yield fact("Error", prose(found.error))
+    yield fact("Logs", code(found.logs) if found.logs else UNKNOWN)
+    took = found.took
+    yield fact("Total duration", about(took) if took is not None else "not resolved yet")
+    if found.levels:
+        yield "\n| level | reached | action | outcome |"
+        yield "|---|---|---|---|"
+    for level in found.levels:
+        said = "; ".join(f"{one.actor}: {one.comment or one.text}" for one in level.said)
+        title = f"{level.level}" + (f" {level.rung.title}" if level.rung.title else "")
+        acts = prose(said or "nothing is recorded")
+        yield f"| {prose(title)} | {moment(level.at)} | {acts} | {level.outcome or 'open'} |"
+
+
+def _parts(found: tuple[Part, ...]) -> Iterator[str]:
+    if not found:
+        return
+    yield "\n## Parts of the plan against the whole\n"
+    yield "| part | expected | by the plan's estimates | measured | took | the whole | rollbacks |"
+    yield "|---|---|---|---|---|---|---|"
+    for one in found:
+        took = about(one.took) if one.took is not None else UNKNOWN
+        whole = f"{about(one.whole)} ({one.whole_is})" if one.whole is not None else UNKNOWN
+        shares = " | ".join(map(faster, (one.expected, one.estimated, one.measured)))
+        yield f"| {cell(one.scope)} | {shares} | {took} | {whole} | {one.runs} |"
 
 
 def _follow_up(life: Life) -> Iterator[str]:

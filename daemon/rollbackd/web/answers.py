@@ -41,11 +41,12 @@ _STATUS: dict[ErrorType, int] = {
 }
 
 
+POLICY = "Content-Security-Policy"
 HEADERS = {
     "Server": "rollbackd",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    POLICY: "default-src 'none'; frame-ancestors 'none'",
 }
 """Of every answer."""
 

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from rollbackd.core.fold import fold_life
+from rollbackd.report.parts import earlier
 from rollbackd.web.answers import Problem
 
 if TYPE_CHECKING:
@@ -14,9 +15,12 @@ if TYPE_CHECKING:
 
     from rollbackd.core.record import Recorded
     from rollbackd.core.state import Life, State
+    from rollbackd.report.parts import Earlier
     from rollbackd.web.daemon import Daemon
 
 MOST_KEPT = 256
+MOST_LOOKED_AT, MOST_EARLIER = 500, 30
+"""Ends looked through for rollbacks of one plan, and how many of these say what it takes."""
 
 
 class Archive:
@@ -43,6 +47,18 @@ class Archive:
         names = dict.fromkeys(row.life for row in ended if row.life and row.life not in state.lives)
         return [*known, *[life for name in list(names)[:limit] if (life := await self._ended(name))]]
 
+    async def earlier(self, life: Life) -> list[Earlier]:
+        """What verified rollbacks of its plan took, of the newest that ended before it."""
+        ended = await self._daemon.recent("life_ended", MOST_LOOKED_AT)
+        mine = [row.life for row in ended if row.life and row.life.rpartition("-")[0] == life.plan.name]
+        names = [name for name in dict.fromkeys(mine) if _number(name) < _number(life.id)]
+        found = []
+        for name in names[:MOST_EARLIER]:
+            known = self._daemon.state.lives.get(name) or await self._ended(name)
+            if known is not None and (one := earlier(known)) is not None:
+                found.append(one)
+        return found
+
     async def _ended(self, name: str) -> Life | None:
         if name in self._kept:
             self._kept.move_to_end(name)
@@ -53,6 +69,11 @@ class Archive:
             if len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
         return life
+
+
+def _number(life: str) -> int:
+    """Of `PLAN-N`."""
+    return int(life.rpartition("-")[2])
 
 
 def _fold(rows: list[Recorded], life: str) -> Life | None:

@@ -53,6 +53,7 @@ class Resolve(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     approach: Said
     description: Said
     processes_gone: bool = False
+    lessons: Annotated[tuple[Said, ...], Meta(max_length=50)] = ()
 
 
 class Tick(_Body, frozen=True, kw_only=True):
@@ -125,7 +126,7 @@ def _confirm(life: str, raw: bytes, revision: int | None) -> s.Verb:
 
 def _resolve(life: str, raw: bytes, _revision: int | None) -> s.Verb:
     body = read(raw, Resolve)
-    return s.Resolve(life, body.approach, body.description, body.processes_gone)
+    return s.Resolve(life, body.approach, body.description, body.processes_gone, body.lessons)
 
 
 def _tick(life: str, raw: bytes, _revision: int | None) -> s.Verb:

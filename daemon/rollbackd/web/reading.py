@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from rollbackd.metrics import CONTENT_TYPE
-from rollbackd.report import markdown
-from rollbackd.web import lives, views
+from rollbackd.web import lives, reports, views
 from rollbackd.web.answers import Problem, listed, made, success
 from rollbackd.web.archive import Archive
 from rollbackd.web.gate import Gate
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from rollbackd.web.daemon import Daemon
 
 MOST_ENDED = 500
-LONGEST_REPORT = 1 << 20
-"""bytes"""
 
 
 class Reading:
@@ -96,9 +92,8 @@ class Reading:
 
     async def report(self, request: web.Request) -> web.Response:
         async def answer() -> web.Response:
-            life, rows = await self._archive.find(request.match_info["id"])
-            body = await asyncio.to_thread(lambda: _cut(markdown(life, rows)))
-            return web.Response(body=body, content_type="text/markdown", charset="utf-8")
+            form = request.query.get("format", "md")
+            return await reports.answer(self._archive, request.match_info["id"], form)
 
         return await self._gate.run(answer)
 
@@ -113,17 +108,6 @@ class Reading:
 
     async def buildinfo(self, _request: web.Request) -> web.Response:
         return success({"instance": self._daemon.instance, **self._daemon.build})
-
-
-def _cut(report: str) -> bytes:
-    """At most `LONGEST_REPORT`, whole lines, and what is missing is said."""
-    body = report.encode()
-    if len(body) <= LONGEST_REPORT:
-        return body
-    sizes = f"{LONGEST_REPORT >> 10} KiB of {len(body) >> 10}"
-    note = f"\n\n_Cut here, at {sizes}: the journal has the rest._\n".encode()
-    kept, _, _ = body[: LONGEST_REPORT - len(note)].rpartition(b"\n")
-    return kept + note
 
 
 def _limit(request: web.Request) -> int:

@@ -16,7 +16,7 @@ import structlog
 from aiohttp import ClientConnectionResetError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from rollbackd.web.answers import HEADERS, ErrorType, Problem, failure
+from rollbackd.web.answers import HEADERS, POLICY, ErrorType, Problem, failure
 from rollbackd.web.reading import Reading
 from rollbackd.web.speaking import Speaking
 from rollbackd.web.stream import Stream
@@ -218,7 +218,8 @@ def _admit(request: web.Request, hosts: frozenset[str] | None, limits: Limits) -
 
 async def _deliver(request: web.Request, response: web.StreamResponse, limits: Limits) -> None:
     """Send it; whoever does not take it in time is cut off."""
-    response.headers.update(HEADERS)
+    own = response.headers.get(POLICY)
+    response.headers.update(HEADERS if own is None else {**HEADERS, POLICY: own})
     try:
         async with asyncio.timeout(limits.taken_within):
             await response.prepare(request)
