@@ -27,29 +27,57 @@ if TYPE_CHECKING:
     from rollbackd.config.yaml_source import Document, Loc
     from rollbackd.core.model import Ms, Severity
 
-_FIRST_HOUR: tuple[tuple[Ms, str, str], ...] = (
+_FIRST_HOUR: tuple[tuple[Ms, str, tuple[str, ...]], ...] = (
     (
         0,
         "",
-        "read the failed step's output; check what it relies on (backups, images, access); try once more.",
+        (
+            "read the failed step's output",
+            "check what it relies on: backups, images, access",
+            "run it once more with verbose output",
+            "tell the incident commander",
+        ),
     ),
     (
         5 * 60_000,
-        "open for 5 minutes: bring in a senior engineer",
-        "do the remaining steps by hand; look for what blocks them; consider part of it; tell the director.",
+        "level 2, senior SRE",
+        (
+            "bring in a senior SRE",
+            "try the steps by hand",
+            "look for what blocks them",
+            "consider a part of the plan",
+            "tell the engineering director",
+        ),
     ),
     (
         15 * 60_000,
-        "open for 15 minutes: bring in the head of engineering",
-        "call the vendor; consider fixing forward; prepare disaster recovery, and word to customers.",
+        "level 3, CTO or VP Engineering",
+        (
+            "bring in the CTO or VP Engineering",
+            "call the vendor's support if it is theirs",
+            "consider fixing forward instead",
+            "begin disaster recovery",
+            "prepare word to customers",
+        ),
     ),
     (
         30 * 60_000,
-        "open for 30 minutes: bring in the whole response team",
-        "consider a rebuild, or a restore from disaster recovery; tell customers; plan the review.",
+        "level 4, full incident response",
+        (
+            "bring in the whole incident response team",
+            "consider building the service anew",
+            "restore from the disaster recovery backups",
+            "tell customers as planned",
+            "prepare the review",
+        ),
     ),
 )
-"""What helps where a rollback failed; the ladder carries every other matter too, so it says so."""
+"""What helps where a rollback failed, by level; the ladder carries every other matter too, so it says so."""
+
+
+def _instructions(level: int, actions: tuple[str, ...]) -> str:
+    listed = "\n".join(f"{number}. {action}" for number, action in enumerate(actions, 1))
+    return f"Where a rollback failed (level {level}):\n{listed}"
 
 
 def default_ladder(receivers: tuple[str, ...]) -> tuple[Rung, ...]:
@@ -61,9 +89,9 @@ def default_ladder(receivers: tuple[str, ...]) -> tuple[Rung, ...]:
             after=after,
             receivers=receivers,
             title=title,
-            instructions=f"Where a rollback failed: {instructions}",
+            instructions=_instructions(level, actions),
         )
-        for after, title, instructions in _FIRST_HOUR
+        for level, (after, title, actions) in enumerate(_FIRST_HOUR, 1)
     )
 
 
