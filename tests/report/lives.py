@@ -89,14 +89,15 @@ def plan(**changes: Any) -> Plan:
     return made.plan(**{**fields, **changes})
 
 
-def story(of: Plan, fires: Trigger | None = None, **config: Any) -> Story:
+def story(of: Plan, fires: Trigger | None = None, slow: int = 1, **config: Any) -> Story:
+    """`slow`: how many times longer its steps take."""
     fires = fires if fires is not None else trigger()
     settings = {"ladders": {"default": default_ladder(("sre", "am"))}, **config}
     one = Story(made.config(fires, plans=(of,), **settings))
     for name, answer in SAID.items():
         one.world.checks[name] = [answer]
     for name, after in {"notify": 4, "drain": 11, "scale-down": 24, "restore": 95, "deploy-api": 48}.items():
-        one.world.steps[name] = [{"after": after * SECOND, "output": f"{name}: done\n"}]
+        one.world.steps[name] = [{"after": slow * after * SECOND, "output": f"{name}: done\n"}]
     return one
 
 
@@ -109,7 +110,7 @@ def breaching(one: Story, subjects: Mapping[str, str], until: Callable[[], bool]
     over[0] = one.now
 
 
-def verified() -> Told:
+def verified(slow: int = 1) -> Told:
     """By a trigger, at once; one step needs two attempts."""
     phases = tuple(
         phase(one.name, *(Step("deploy-api", made.command("deploy-api"), attempts=2), "deploy-auth"))
@@ -117,7 +118,7 @@ def verified() -> Told:
         else one
         for one in plan().phases
     )
-    one = story(plan(phases=phases))
+    one = story(plan(phases=phases), slow=slow)
     one.say(s.BeginRollout("api", "v2.0.8", "v2.1.0"))
     one.run(span=MINUTE)
     one.world.steps["deploy-api"].insert(

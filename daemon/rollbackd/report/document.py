@@ -18,7 +18,7 @@ from rollbackd.report.failure import failure
 from rollbackd.report.parts import parts, phase_times
 from rollbackd.report.regions import regions
 from rollbackd.report.runs import runs
-from rollbackd.report.words import elapsed
+from rollbackd.report.words import elapsed, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,7 +83,7 @@ def _execution(life: Life) -> dict[str, Any]:
         "ended_at": moment(life.ended),
         "total_duration_seconds": seconds(took),
         "sla_seconds": seconds(allowed),
-        "target_seconds": seconds(life.plan.target),
+        "target_seconds": seconds(target(life.plan)),
         "sla_met": sla_met(life),
         "sla_buffer_seconds": seconds(allowed - took) if took is not None and life.verified else None,
     }

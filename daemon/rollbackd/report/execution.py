@@ -12,7 +12,7 @@ from rollbackd.report.accuracy import accuracy
 from rollbackd.report.escape import block, cell, code, prose
 from rollbackd.report.regions import regions
 from rollbackd.report.runs import never_ordered, runs, unsettled
-from rollbackd.report.words import at, elapsed, fact, plain
+from rollbackd.report.words import at, elapsed, fact, plain, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -111,8 +111,9 @@ def _compliance(life: Life) -> str:
         return "the clock never ran"
     if life.verified is None or took is None:
         return "the clock is running" if life.ended is None else "not verified, so not met"
-    target = "within the target" if took <= plan.target else "over the target"
-    return f"yes ({about(plan.allowed() - took)} to spare, {target} of {about(plan.target)})"
+    goal = target(plan)
+    within = "within the target" if took <= goal else "over the target"
+    return f"yes ({about(plan.allowed() - took)} to spare, {within} of {about(goal)})"
 
 
 def _phases(life: Life, known: dict[str, Run]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from rollbackd.report.failure import failure
 from rollbackd.report.parts import faster, parts
 from rollbackd.report.people import actions, escalation
 from rollbackd.report.timeline import timeline
-from rollbackd.report.words import UNKNOWN, at, elapsed, fact, plain
+from rollbackd.report.words import UNKNOWN, at, elapsed, fact, plain, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -100,7 +100,7 @@ def _completed(life: Life) -> str:
 
 def _duration(life: Life) -> str:
     plan = life.plan
-    goals = f"(SLA: {about(plan.allowed())}, target: {about(plan.target)})"
+    goals = f"(SLA: {about(plan.allowed())}, target: {about(target(plan))})"
     took = elapsed(life)
     if took is None:
         why = "still under way" if life.ended is None else "it was never decided to roll back"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rollbackd.core.wording import moment
 
 if TYPE_CHECKING:
-    from rollbackd.core.model import Ms
+    from rollbackd.core.model import Ms, Plan
     from rollbackd.core.state import Life
 
 UNKNOWN = "unknown"
@@ -24,6 +24,11 @@ def at(when: Ms | None) -> str:
 def plain(word: str) -> str:
     """A name of ours as words: `auto_with_warning`."""
     return word.replace("_", " ")
+
+
+def target(plan: Plan) -> Ms:
+    """Of the whole: with regions it is of each, as the SLA is (S1)."""
+    return plan.target * (plan.allowed() // plan.sla)
 
 
 def elapsed(life: Life) -> Ms | None:

@@ -25,7 +25,7 @@ from rollbackd.report.parts import faster, parts
 from rollbackd.report.regions import regions
 from rollbackd.report.runs import never_ordered, runs, unsettled
 from rollbackd.report.timeline import timeline
-from rollbackd.report.words import elapsed, plain
+from rollbackd.report.words import elapsed, plain, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -151,7 +151,7 @@ def _keys(life: Life, events: Sequence[Recorded]) -> Iterator[tuple[str, str, st
     yield (about(took) if took is not None else "–"), "from the decision", ""
     met = sla_met(life)
     said = {True: ("met", "good"), False: ("NOT met", "bad"), None: ("–", "")}[met]
-    yield said[0], f"SLA of {span(plan.allowed())}, target {span(plan.target)}", said[1]
+    yield said[0], f"SLA of {span(plan.allowed())}, target {span(target(plan))}", said[1]
     done = accuracy(life, events)
     if done is not None and done.share is not None:
         text = f"{done.planned - len(done.changed)} of {done.planned}"

@@ -16,6 +16,7 @@ from rollbackd.report.page.scale import Times
 from rollbackd.report.parts import phase_times
 from rollbackd.report.regions import regions
 from rollbackd.report.spans import Stretch, steps, waits
+from rollbackd.report.words import target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,7 +84,7 @@ def _limits(life: Life) -> list[Line]:
         return []
     plan = life.plan
     found = [
-        Line(life.decided + plan.target, "target", f"target {about(plan.target)}"),
+        Line(life.decided + target(plan), "target", f"target {about(target(plan))}"),
         Line(life.decided + plan.allowed(), "sla", f"SLA {about(plan.allowed())}"),
     ]
     if life.verified is not None:
