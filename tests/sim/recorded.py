@@ -40,6 +40,7 @@ NAMES = {
     "RunCheck": "run_check",
     "Page": "page",
     "KeepAlert": "keep_alert",
+    "WriteReport": "write_report",
 }
 
 

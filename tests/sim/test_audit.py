@@ -228,7 +228,11 @@ LIES: dict[str, tuple[str, Edit, str]] = {
     "the lock is taken early": ("shared", without_rows(kind("life_ended", life="one-1")), "D3"),
     "two lives on a service": (
         "shared",
-        without_rows(kind("life_ended", life="one-1"), kind("wait_ended", life="two-1", wait="lock")),
+        without_rows(
+            kind("life_ended", life="one-1"),
+            kind("report_written", life="one-1"),
+            kind("wait_ended", life="two-1", wait="lock"),
+        ),
         "I5",
     ),
     "a wait ends in action": ("veto", no_new_windows, "I18"),
@@ -293,6 +297,8 @@ LIES: dict[str, tuple[str, Edit, str]] = {
     "a refusal is the end": ("late", changed(kind("page_refused"), again=None), "I6"),
     "a refusal goes no further": ("late", changed(kind("page_refused"), next=None), "E2"),
     "nobody hears of what began": ("auto", without_rows(kind("page_promised", page_kind="tell")), "E2"),
+    "another report is told of than was owed": ("auto", changed(kind("report_written"), number=7), "E6"),
+    "a report is told of twice": ("auto", added(kind("report_written")), "E6"),
     "a life hangs, and nobody knows": ("auto", forgotten, "I14"),
 }
 

@@ -256,8 +256,8 @@ of its `baseline` printed."""
 
 
 class Check(Struct, frozen=True):
-    """A question with the answers pass, fail, cannot tell. Exactly one of run, http, query, stored, measure is
-    set; what is measured is a pass's `output`.
+    """A question with the answers pass, fail, cannot tell. Exactly one of run, http, query, stored,
+    measure is set; what is measured is a pass's `output`.
 
     As it is declared, texts may be `$previous` and the like, and with `baseline` the number of its query's
     limit is still to come; `capture.resolved` fills them in. `unknown`: why it cannot be asked."""

@@ -230,10 +230,12 @@ def _rollback(life: Life, events: Sequence[Recorded]) -> dict[str, Any]:
 
 
 def record(events: Sequence[Recorded]) -> dict[str, Any] | None:
-    """Which rows of the journal this rests on: where the chain was when it was written (I13)."""
-    if not events:
+    """Which rows of the journal this rests on: where the chain was when it was written (I13). That a report
+    was written is no fact of the life: what is asked for later says the same."""
+    facts = [row for row in events if row.kind != "report_written"]
+    if not facts:
         return None
-    return {"first_row": events[0].seq, "last_row": events[-1].seq, "last_hash": events[-1].hash}
+    return {"first_row": facts[0].seq, "last_row": facts[-1].seq, "last_hash": facts[-1].hash}
 
 
 # Units

@@ -339,8 +339,11 @@ def _busy(state: State, *, long: bool) -> bool:
         return True
     if long and any(life.validating() for life in state.lives.values()):
         return True
-    return any(life.ended is None for life in state.lives.values()) or any(
-        delivery.status == "owed" for page in state.pages.values() for delivery in page.deliveries
+    afterwards = state.owed_reports or any(life.measuring() for life in state.lives.values())
+    return (
+        bool(afterwards)
+        or any(life.ended is None for life in state.lives.values())
+        or any(delivery.status == "owed" for page in state.pages.values() for delivery in page.deliveries)
     )
 
 

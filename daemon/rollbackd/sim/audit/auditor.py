@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rollbackd.sim.audit.afterwards import Afterwards
 from rollbackd.sim.audit.arming import Arming
 from rollbackd.sim.audit.book import Book
 from rollbackd.sim.audit.decisions import Decisions
@@ -50,6 +51,7 @@ class Auditor:
             ladder,
             Progress(book),
             LookingOn(book),
+            Afterwards(book),
             Ends(book, ladder),
             Fold(book),  # the last: whoever judges a row sees what was before it
         )

@@ -208,6 +208,12 @@ class Life:
         self.holds = False
         self.processes_gone = True
         self.resolved = False
+        self.measured = False
+
+    def to_measure(self) -> bool:
+        """S5: it ran, is over, and what it cost is still to be said."""
+        ran = self.began is not None and self.ended is not None
+        return ran and bool(self.plan.get("impact")) and not self.measured
 
     @property
     def automatic(self) -> bool:

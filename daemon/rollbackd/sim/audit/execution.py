@@ -97,7 +97,8 @@ class Execution(Noun):
         _, name, slot = key.split("/", 2)
         life = self.book.lives.get(name)
         looked_at = life is not None and life.validation is not None and slot.startswith("validate/")
-        known = life is not None and (life.ended is None or looked_at)
+        measured = life is not None and slot.startswith("impact/") and life.to_measure()
+        known = life is not None and (life.ended is None or looked_at or measured)
         self.book.demand("I2", known, key, "is asked for no open life")
         if life is None:
             return

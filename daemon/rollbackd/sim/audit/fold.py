@@ -471,8 +471,16 @@ class Fold(Noun):
             life.resolved, life.holds, life.processes_gone = True, False, True
             self._forget(life)
 
+    def impact_measured(self, document: Doc) -> None:
+        life = self._life(document)
+        if life is not None:
+            life.measured = True
+            self._forget(life)
+
     def _forget(self, life: Life) -> None:
         """Nothing is open about it."""
+        if life.to_measure():
+            return
         done = life.ended is not None and not life.holds and life.validation is None
         if done and f"life/{life.id}" not in self.book.matters:
             self.book.lives.pop(life.id, None)
