@@ -12,7 +12,16 @@ from pydantic_core import PydanticCustomError
 from rollbackd.config import ConfigErrors, Loaded, check_paths, load
 from rollbackd.config.instance import default_ladder
 from rollbackd.config.models.types import Relative, RelativeComparison
-from rollbackd.core.model import Baseline, CaptureItem, Captures, Command, Condition, Limit, Trigger
+from rollbackd.core.model import (
+    Baseline,
+    CaptureItem,
+    Captures,
+    Command,
+    Condition,
+    ImpactQuery,
+    Limit,
+    Trigger,
+)
 from rollbackd.settings import AlertmanagerSettings, WebhookSettings
 
 HERE = Path(__file__).parent
@@ -181,6 +190,20 @@ def test_settings_of_the_world(good: Path) -> None:
     assert loaded.plan_folders == {name: folder / "plans" / name for name in ("api", "api-forward-fix")}
 
 
+def test_impact_is_what_the_plan_asks(base: Path) -> None:
+    text = """impact:
+  downtime_seconds: {expr: 'sum_over_time(down[$span])'}
+  customer_impact: {expr: cost, words: {minimal: '< 0.01', severe: '>= 0.01'}}
+"""
+    path = base.parent / "plans" / "ok" / "plan.yml"
+    path.write_text(path.read_text() + text)
+    (plan,) = [plan for plan in load(base).core.plans if plan.name == "ok"]
+    assert plan.impact == (
+        ImpactQuery("downtime_seconds", "sum_over_time(down[$span])"),
+        ImpactQuery("customer_impact", "cost", {"minimal": Limit("<", 0.01), "severe": Limit(">=", 0.01)}),
+    )
+
+
 def test_the_default_ladder(good: Path) -> None:
     ladders = load(good).core.ladders
     assert [(rung.after, rung.receivers) for rung in ladders["default"]] == [
@@ -188,6 +211,13 @@ def test_the_default_ladder(good: Path) -> None:
     ]
     assert all(rung.instructions for rung in ladders["default"])
     assert [bool(rung.title) for rung in ladders["default"]] == [False, True, True, True]
+    brought_in = ("incident commander", "senior SRE", "CTO or VP Engineering", "incident response team")
+    for level, (rung, role) in enumerate(zip(ladders["default"], brought_in, strict=True), 1):
+        first, *actions = rung.instructions.splitlines()
+        assert first == f"Where a rollback failed (level {level}):"
+        assert [action.partition(".")[0] for action in actions] == list("12345"[: len(actions)])
+        assert len(actions) in (4, 5)
+        assert role in rung.instructions
     assert [rung.until for rung in ladders["payments"]] == ["acked", "resolved"]
 
 

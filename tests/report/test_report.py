@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from tests.report import lives
 from tests.web.scene import MINUTE, Scene, config, plan, trigger
 
 from rollbackd.core import signals as s
@@ -123,6 +124,29 @@ def test_the_unknown_is_never_0() -> None:
     text = report(*verified())
     for name in ("Downtime", "Affected requests", "Revenue impact"):
         assert f"- **{name}**: unknown" in text
+
+
+def test_what_was_measured_is_said_and_why_the_rest_is_not() -> None:
+    one = lives.verified()
+    text = markdown(one.life, one.rows)
+    for line in (
+        "- **Downtime**: 180 seconds",
+        "- **Failed requests**: 71",
+        "- **Affected requests**: unknown",
+        "- **Revenue impact**: unknown: no series",
+        "- **Customer impact**: 0.002, minimal",
+        "- **Customer impact**: minimal",
+    ):
+        assert f"{line}\n" in text
+
+
+def test_a_failure_has_its_record() -> None:
+    one = lives.failed()
+    record = markdown(one.life, one.rows).partition("## Failure record")[2].partition("## Who did what")[0]
+    assert "- **Logs**: `attempts/api-1/0004-restore/output`" in record
+    assert "- **Total duration**: 55m19s" in record
+    assert len(re.findall(r"^\| [1-4]", record, re.MULTILINE)) == 4
+    assert "| bob: senior SRE looks at the backup | escalated |" in record
 
 
 def test_shadow_says_what_would_have_been() -> None:

@@ -40,7 +40,7 @@ _FIRST_HOUR: tuple[tuple[Ms, str, tuple[str, ...]], ...] = (
     ),
     (
         5 * 60_000,
-        "level 2, senior SRE",
+        "open for 5 minutes: to a senior SRE",
         (
             "bring in a senior SRE",
             "try the steps by hand",
@@ -51,7 +51,7 @@ _FIRST_HOUR: tuple[tuple[Ms, str, tuple[str, ...]], ...] = (
     ),
     (
         15 * 60_000,
-        "level 3, CTO or VP Engineering",
+        "open for 15 minutes: to the CTO or VP Engineering",
         (
             "bring in the CTO or VP Engineering",
             "call the vendor's support if it is theirs",
@@ -62,7 +62,7 @@ _FIRST_HOUR: tuple[tuple[Ms, str, tuple[str, ...]], ...] = (
     ),
     (
         30 * 60_000,
-        "level 4, full incident response",
+        "open for 30 minutes: to the whole incident response team",
         (
             "bring in the whole incident response team",
             "consider building the service anew",

@@ -208,7 +208,7 @@ def _customer_impact(life: Life) -> str:
     found = next((one for one in life.impact or () if one.name == "customer_impact"), None)
     if found is None or found.value is None:
         return f"{UNKNOWN} (to be filled in)"
-    return prose(found.word or f"{found.value:g}")
+    return prose(found.word) or f"{found.value:g}"
 
 
 IMPACT = {
@@ -235,7 +235,8 @@ def _impact(life: Life) -> Iterator[str]:
             yield fact(title, f"{UNKNOWN}: {prose(one.detail)}")
         else:
             unit = {"downtime_seconds": " seconds", "revenue_impact_usd": " USD"}.get(name, "")
-            yield fact(title, prose(f"{one.value:,.10g}{unit}" + (f", {one.word}" if one.word else "")))
+            word = f", {prose(one.word)}" if one.word else ""
+            yield fact(title, f"{one.value:,.10g}{unit}{word}")
 
 
 def _lessons(life: Life) -> Iterator[str]:
@@ -261,9 +262,9 @@ def _failure(found: Failure | None) -> Iterator[str]:
         yield "|---|---|---|---|"
     for level in found.levels:
         said = "; ".join(f"{one.actor}: {one.comment or one.text}" for one in level.said)
-        title = f"{level.level}" + (f" {level.rung.title}" if level.rung.title else "")
+        title = f"{level.level} {prose(level.rung.title)}".strip()
         acts = prose(said or "nothing is recorded")
-        yield f"| {prose(title)} | {moment(level.at)} | {acts} | {level.outcome or 'open'} |"
+        yield f"| {title} | {moment(level.at)} | {acts} | {level.outcome or 'open'} |"
 
 
 def _parts(found: tuple[Part, ...]) -> Iterator[str]:
