@@ -102,3 +102,12 @@ class AlertmanagerSettings:
 
 
 ReceiverSettings: TypeAlias = WebhookSettings | AlertmanagerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """How long the journal's bodies are kept (ms), and where the chain's head is published (I13)."""
+
+    keep: int = 365 * 86_400_000
+    anchor_file: str | None = None
+    anchor_url: WebhookSettings | None = None

@@ -9,7 +9,8 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from rollbackd.core.events import EVENTS, Event
+from rollbackd.core.events import EVENTS, Checkpoint, Event
+from rollbackd.core.state import State
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 _INTEGER = st.integers(-(2**63), 2**63 - 1)
@@ -17,13 +18,26 @@ _INTEGER = st.integers(-(2**63), 2**63 - 1)
 
 def example(event: type[Event]) -> Event:
     """Every field set, each to what follows from its name: a change shows where it is, and nowhere else."""
-    return _build(event, _filled(inspect.type_info(event), ""))
+    raw = _filled(inspect.type_info(event), "")
+    return _build(event, _one_of_each(raw) if event is Checkpoint else raw)
 
 
 def any_event() -> st.SearchStrategy[Event]:
     return st.sampled_from(EVENTS).flatmap(
         lambda event: _strategy(inspect.type_info(event)).map(lambda raw: _build(event, raw))
     )
+
+
+def _one_of_each(raw: Any) -> Any:
+    """One element of each list and mapping: a checkpoint's state holds all there is, many times over."""
+    match raw:
+        case dict() if set(raw) == {"a", "b"}:
+            return {"b": _one_of_each(raw["b"])}
+        case dict():
+            return {key: _one_of_each(value) for key, value in raw.items()}
+        case list():
+            return [_one_of_each(each) for each in raw[:1]]
+    return raw
 
 
 def _build(event: type[Event], raw: Any) -> Event:
@@ -70,6 +84,8 @@ def _filled_field(field: inspect.Field, name: str) -> Any:
 
 def _strategy(kind: inspect.Type, inside: tuple[type, ...] = ()) -> st.SearchStrategy[Any]:
     match kind:
+        case inspect.StructType(cls=cls) if cls is State:
+            return st.sampled_from(({}, msgspec.to_builtins(example(Checkpoint))["state"]))
         case inspect.StructType(cls=cls, fields=fields):
             inside = (*inside, cls)
             return st.fixed_dictionaries(

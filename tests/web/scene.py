@@ -216,7 +216,7 @@ class Scene:
     async def head(self) -> Head:
         return self.journal.head()
 
-    async def reload(self) -> str:
+    async def reload(self, actor: str = "", channel: str = "") -> str:
         if self.problems:
             raise ReloadRefused(self.problems)
         return "h2"

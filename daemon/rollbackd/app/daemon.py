@@ -15,14 +15,17 @@ import structlog
 from msgspec.structs import replace
 
 from rollbackd import __version__
-from rollbackd.app import files, halt, lastgood, restore, watchdog
+from rollbackd.app import files, halt, lastgood, restore, retention, watchdog
+from rollbackd.app.anchors import Anchors
 from rollbackd.app.reports import Reports
 from rollbackd.app.world import Parts, RealWorld
+from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.engine import Engine
 from rollbackd.core.record import JournalBroken
 from rollbackd.driver import Driver, Loop
 from rollbackd.folder import hash_folder
+from rollbackd.journal.aging import Ages
 from rollbackd.journal.reader import Reader
 from rollbackd.metrics import Metrics
 from rollbackd.web import ReloadRefused, Web, redacted, serve
@@ -82,7 +85,10 @@ class Daemon:
         self._engine = Engine(restored.state)
         self._snapshot_at = self._journal.head().seq
         self._stop = asyncio.Event()
-        self._reload = asyncio.Lock()
+        self.loading = asyncio.Lock()
+        self._stored: set[str] = set()  # plans
+        self._checkpointed = asyncio.Event()
+        self._anchors = Anchors(state_dir.uuid, settings.audit, self.clock.wall, self.metrics.anchored)
         self._notifier = Notifier()
         self._ready = False
         self._web: Web | None = None
@@ -117,6 +123,7 @@ class Daemon:
 
     def _core(self, loaded: files.Loaded) -> Config:
         """The configuration's core, under the ceiling that the command line set."""
+        self._stored |= {plan.hash for plan in loaded.core.plans}
         if self._max_action is None:
             return loaded.core
         return replace(
@@ -175,6 +182,7 @@ class Daemon:
             await self._web.close()
         await self._reader.close()
         await self._world.close()
+        await self._anchors.close()
         if sound:
             await self._save_snapshot()
         self._disk.shutdown()
@@ -188,6 +196,8 @@ class Daemon:
             asyncio.create_task(watchdog.feed(self._loop, self._notifier), name="watchdog"),
             asyncio.create_task(self.metrics.sample_loop(), name="loop sampler"),
             asyncio.create_task(self._verify_record(), name="verify record"),
+            asyncio.create_task(self._anchors.run(), name="anchors"),
+            asyncio.create_task(retention.look_on(self, self._state_dir, asyncio.sleep), name="retention"),
         ]
         try:
             waiting = {stop, *companions}
@@ -221,7 +231,10 @@ class Daemon:
         for event in advance.events:
             log.info(event.kind(), **_brief(event), actor=advance.actor)
         if head is not None:
-            self._world.recovered()
+            self._world.recovered(head)
+            self._anchors.seen(head)
+            if any(isinstance(event, e.Checkpoint) for event in advance.events):
+                self._checkpointed.set()
             if head.seq - self._snapshot_at >= SNAPSHOT_EVERY:
                 self._snapshot_at = head.seq
                 encoded = restore.encode(state)
@@ -234,6 +247,30 @@ class Daemon:
 
     async def _on_disk(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
+
+    # retention.Keeper
+
+    def live(self) -> tuple[str, ...]:
+        return tuple(self.state.lives)
+
+    def keep(self) -> Ms:
+        return self._settings.audit.keep
+
+    def plans(self) -> set[str]:
+        running = (plan for life in self.state.lives.values() for plan in (life.plan, life.whole))
+        known = self.state.config.plans if self.state.config is not None else ()
+        return self._stored | {plan.hash for plan in (*running, *known) if plan is not None}
+
+    def old(self, keep: Ms) -> Ages:
+        return Ages(self.clock.now() - keep, self.clock.wall() - keep)
+
+    async def checkpoint(self, due: s.CheckpointDue) -> None:
+        self._checkpointed.clear()
+        self._loop.post(due)
+        await self._checkpointed.wait()
+
+    async def prune(self, limit: int) -> bool:
+        return await self._on_disk(self._journal.prune, limit)
 
     # web.Daemon
 
@@ -293,16 +330,16 @@ class Daemon:
         self._ready = not reasons
         return reasons
 
-    async def reload(self) -> str:
+    async def reload(self, actor: str = "", channel: str = "") -> str:
         """Load the files again; on any problem nothing changes (I15). Raises ReloadRefused."""
-        async with self._reload:
+        async with self.loading:
             self._notifier.reloading(time.monotonic_ns() // 1000)
             try:
-                return await self._load_again()
+                return await self._load_again(actor, channel)
             finally:
                 self._notifier.ready()
 
-    async def _load_again(self) -> str:
+    async def _load_again(self, actor: str, channel: str) -> str:
         try:
             loaded, state_dir = await asyncio.to_thread(files.read, self._files)
             if state_dir.resolve() != self._state_dir.path.resolve():
@@ -310,23 +347,24 @@ class Daemon:
             await asyncio.to_thread(store_plans, loaded, self._state_dir.path)
             await asyncio.to_thread(lastgood.save, self._state_dir.path, loaded.settings)
         except files.FilesRefused as refused:
-            return self._refuse(list(refused.problems))
+            return self._refuse(list(refused.problems), actor, channel)
         except (PlanFolderRefused, OSError) as error:
-            return self._refuse([str(error)])
+            return self._refuse([str(error)], actor, channel)
         core = self._core(loaded)
         if loaded.settings != self._settings:
             await self._world.renew(self._parts(loaded.settings, core))
+            await self._anchors.renew(loaded.settings.audit)
             self._settings = loaded.settings
-        self._loop.post(s.ConfigurationLoaded(core))
+        self._loop.post(s.ConfigurationLoaded(core, actor, channel))
         self.metrics.config_loaded(True, self.clock.wall())
         log.info("configuration loaded", hash=core.hash)
         return core.hash
 
-    def _refuse(self, problems: list[str]) -> str:
+    def _refuse(self, problems: list[str], actor: str, channel: str) -> str:
         self.metrics.config_loaded(False, self.clock.wall())
         log.error("configuration refused", problems=problems[:20])
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        self._loop.post(s.ConfigurationRefused(problems[0] + more))
+        self._loop.post(s.ConfigurationRefused(problems[0] + more, actor, channel))
         raise ReloadRefused(problems)
 
     def _on_hangup(self) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from rollbackd.core.model import Ms
 from rollbackd.journal import files
-from rollbackd.settings import AlertmanagerSettings, PrometheusSettings, WebhookSettings
+from rollbackd.settings import AlertmanagerSettings, AuditSettings, PrometheusSettings, WebhookSettings
 
 _NAME = "last-good.json"
 
@@ -26,6 +26,7 @@ class WorldSettings(msgspec.Struct, frozen=True):
     external_url: str | None = None
     listen: tuple[str, int] | None = None
     saved: Ms = 0
+    audit: AuditSettings = AuditSettings()
 
     @property
     def receivers(self) -> tuple[WebhookSettings | AlertmanagerSettings, ...]:

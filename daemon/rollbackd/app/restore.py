@@ -62,6 +62,9 @@ def restore(journal: SqliteJournal) -> Restored:
     snapshot = journal.snapshot()
     state, after = _from(snapshot)
     unknown: dict[str, None] = {}
+    checkpoint = journal.checkpoint()
+    if checkpoint is not None and checkpoint.seq > after:  # the rows before it need not be there any more
+        state, after = State(), checkpoint.seq - 1
     own = Own()
     for recorded in journal.replay(after):
         if recorded.event is not None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rollbackd.app.reports import Reports
     from rollbackd.core.effects import Effect
     from rollbackd.core.model import Command, Ms
+    from rollbackd.core.record import Head
     from rollbackd.core.signals import Signal
     from rollbackd.journal.statedir import StateDir
     from rollbackd.world.checks import Checks
@@ -80,6 +81,7 @@ class RealWorld:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._kept: dict[str, KeepAlert] = {}
         self._halted: str | None = None
+        self._head: Head | None = None
         self._together = Together(self._ask_together)
         self._captures = Captures(state_dir.path, self._run_command, self._query)
 
@@ -139,9 +141,10 @@ class RealWorld:
             page = halt.page_of(receiver, title, text, self._parts.instance, self._now())
             self._spawn(f"halt/{receiver}", self._say(page))
 
-    def recovered(self) -> None:
-        """The journal can be written again: the halt is over."""
+    def recovered(self, head: Head) -> None:
+        """The journal can be written: a halt is over. Pages carry its head, as an anchor (I13)."""
         self._halted = None
+        self._head = head
 
     def free_reserve(self) -> bool:
         try:
@@ -177,6 +180,8 @@ class RealWorld:
         if self._parts.external_url and rollback:
             link = f"{self._parts.external_url.rstrip('/')}/api/v1/rollbacks/{rollback}"
             annotations = {**annotations, "link": link}
+        if self._head is not None:
+            annotations = {**annotations, "journal": str(self._head)}
         return replace(page, dedup=f"{self._state_dir.uuid}/{page.dedup}", annotations=annotations)
 
     def _spawn(self, key: str, work: Coroutine[None, None, None]) -> None:

@@ -11,6 +11,7 @@ import click
 
 from rollbackd.cli import (
     acting,
+    auditing,
     authoring,
     captures,
     configuring,
@@ -47,7 +48,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         authoring.schema,
         configuring.reload,
     ),
-    "Running": (running.run, running.audit, running.demo, running.version),
+    "Running": (running.run, auditing.audit, running.demo, running.version),
 }
 
 

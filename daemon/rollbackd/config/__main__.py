@@ -27,6 +27,7 @@ def document(loaded: Loaded) -> dict[str, object]:
             "alertmanagers": [one for one in receivers if isinstance(one, AlertmanagerSettings)],
             "external_url": loaded.web.external_url,
             "listen": (loaded.web.host, loaded.web.port),
+            "audit": loaded.world.audit,
         },
         "plan_folders": {name: str(folder) for name, folder in loaded.plan_folders.items()},
     }

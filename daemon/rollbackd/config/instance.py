@@ -6,9 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from rollbackd.config.triggers import Severities
-from rollbackd.core.model import Captures, Limits, Rung
+from rollbackd.core.model import Captures, Limits, Ms, Rung
 from rollbackd.settings import (
     AlertmanagerSettings,
+    AuditSettings,
     Authorization,
     BasicAuth,
     HttpHeader,
@@ -23,9 +24,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rollbackd.config.models.http import HttpModel
-    from rollbackd.config.models.instance import ActionModel, ActionsModel, InstanceModel, ReceiverModel
+    from rollbackd.config.models.instance import (
+        ActionModel,
+        ActionsModel,
+        InstanceModel,
+        ReceiverModel,
+        WebhookModel,
+    )
     from rollbackd.config.yaml_source import Document, Loc
-    from rollbackd.core.model import Ms, Severity
+    from rollbackd.core.model import Severity
 
 _FIRST_HOUR: tuple[tuple[Ms, str, tuple[str, ...]], ...] = (
     (
@@ -137,6 +144,10 @@ def ladders(model: InstanceModel) -> dict[str, tuple[Rung, ...]]:
     return {"default": default_ladder(receivers)} | named
 
 
+YEAR: Ms = 365 * 86_400_000
+"""What compliance asks for."""
+
+
 def check_instance(document: Document, model: InstanceModel) -> None:
     """Note what several values of `rollbackd.yml` together have against them."""
     for name, rungs in model.ladders.items():
@@ -144,6 +155,9 @@ def check_instance(document: Document, model: InstanceModel) -> None:
             if rungs[index].after <= rungs[index - 1].after:
                 loc = ("ladders", name, index, "after")
                 document.problem(loc, "is not later than the rung before", "put the rungs in order")
+    if model.audit.keep < YEAR and not model.audit.shorter_because:
+        remedy = "write 365d or more, or say why not under `shorter_because`"
+        document.problem(("audit", "keep"), "is under 365d, which a record is kept for", remedy)
     if not model.receivers and model.max_action != "shadow":
         what = f"there is none, and max_action is {model.max_action}: nobody could be paged"
         document.problem(("receivers",), what, "add a receiver, or write `max_action: shadow`")
@@ -156,6 +170,9 @@ def check_secret_files(document: Document) -> None:
         return
     _look(document, data.get("prometheus"), ("prometheus",))
     receivers = data.get("receivers")
+    audit = data.get("audit")
+    if isinstance(audit, dict):
+        _look(document, audit.get("anchor_url"), ("audit", "anchor_url"))
     for index, receiver in enumerate(receivers if isinstance(receivers, list) else ()):
         for kind in ("alertmanager", "webhook"):
             if isinstance(receiver, dict):
@@ -207,8 +224,18 @@ def _receiver(model: ReceiverModel, folder: Path) -> ReceiverSettings:
         raise ValueError(
             f"receiver {model.name} is neither of what a receiver can be"
         )  # see the model's rules
-    secret = _file(hook.secret_file, folder)
-    return WebhookSettings(model.name, hook.url, secret, _http(hook, folder), hook.timeout)
+    return _webhook(model.name, hook, folder)
+
+
+def audit(model: InstanceModel, folder: Path) -> AuditSettings:
+    said = model.audit
+    hook = said.anchor_url
+    url = None if hook is None else _webhook("anchor_url", hook, folder)
+    return AuditSettings(said.keep, _file(said.anchor_file, folder), url)
+
+
+def _webhook(name: str, hook: WebhookModel, folder: Path) -> WebhookSettings:
+    return WebhookSettings(name, hook.url, _file(hook.secret_file, folder), _http(hook, folder), hook.timeout)
 
 
 def _file(name: str | None, folder: Path) -> str | None:

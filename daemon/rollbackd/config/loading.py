@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from rollbackd.config.models.instance import InstanceModel
-    from rollbackd.settings import PrometheusSettings, ReceiverSettings
+    from rollbackd.settings import AuditSettings, PrometheusSettings, ReceiverSettings
 
 MAIN = "rollbackd.yml"
 STATE_DIR = "/var/lib/rollbackd"
@@ -34,6 +34,7 @@ STATE_DIR = "/var/lib/rollbackd"
 class WorldSettings:
     prometheus: PrometheusSettings
     receivers: tuple[ReceiverSettings, ...]
+    audit: AuditSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def _loaded(bundle: Bundle, settings: InstanceModel, path: Path, warnings: tuple
         world=WorldSettings(
             prometheus=instance.prometheus(settings, folder),
             receivers=instance.receivers(settings, folder),
+            audit=instance.audit(settings, folder),
         ),
         web=WebSettings(host, port, settings.web.external_url),
         state_dir=folder / settings.state_dir,

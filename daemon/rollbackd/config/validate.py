@@ -118,7 +118,9 @@ def _unknown(key: str, model: type[Model] | None, root: type[Model]) -> tuple[st
     meant = _meant(key, model)
     if meant is not None:
         return "unknown key", f"did you mean `{meant}`?"
-    places = _places(root).get(key, ())
+    inner = fields(model).items() if model is not None else ()
+    near = [name for name, field in inner if field.model is not None and key in fields(field.model)]
+    places = near if len(near) == 1 else _places(root).get(key, ())
     if len(places) == 1:
         where = f"`{places[0]}`" if places[0] else "the top of the file"
         return "unknown key", f"move it to {where}, or remove it"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from rollbackd.core import events as e
 from rollbackd.core import wording
 from rollbackd.core.ladder import open_matter, resolve_matter
@@ -180,8 +182,11 @@ def _tell_standing(turn: Turn, trigger: Trigger, subjects: list[str], cause: str
     )
 
 
-def arm(turn: Turn, entry: Disarmed, why: e.ArmReason) -> None:
-    turn.emit(e.SubjectArmed(at=turn.now, trigger=entry.trigger, subject=entry.subject, why=why))
+def arm(turn: Turn, entry: Disarmed, why: e.ArmReason, comment: str = "") -> None:
+    armed = e.SubjectArmed(at=turn.now, trigger=entry.trigger, subject=entry.subject, why=why)
+    if why == "person":
+        armed = replace(armed, by=turn.actor, channel=turn.channel, comment=comment)
+    turn.emit(armed)
     others = turn.state.disarmed.values()
     if entry.told and not any(other.told and other.trigger == entry.trigger for other in others):
         resolve_matter(turn, f"breach/{entry.trigger}", f"armed: {why.replace('_', ' ')}")

@@ -39,7 +39,7 @@ from rollbackd.core.effects import Ask, AskScrapes, Effect
 from rollbackd.core.events import Event
 from rollbackd.core.judging import first_unreachable, unreachable
 from rollbackd.core.soft import Judged, Soft, watch_key
-from rollbackd.core.state import State
+from rollbackd.core.state import AUTOMATIC, State
 from rollbackd.core.turn import Refused, Turn
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ class Engine:
             reply = self._speak(turn, signal)
         else:
             self._take(turn, signal)
+        if not turn.events:  # nobody's word did anything: what follows is the daemon's own
+            turn.actor, turn.channel = AUTOMATIC, ""
         self._progress(turn)
         self._poll(turn)
         judged, self.soft.judged = tuple(self.soft.judged), []
@@ -145,8 +147,10 @@ class Engine:
             case s.DaemonStarted():
                 self._started(turn, signal)
             case s.ConfigurationLoaded():
+                turn.actor, turn.channel = signal.actor or AUTOMATIC, signal.channel
                 self._configured(turn, signal)
             case s.ConfigurationRefused():
+                turn.actor, turn.channel = signal.actor or AUTOMATIC, signal.channel
                 _refused(turn, signal.problem)
             case s.WindowsAnswered():
                 self._many_answered(turn, (signal,))
@@ -177,6 +181,8 @@ class Engine:
                         reserve_freed=signal.reserve_freed,
                     )
                 )
+            case s.CheckpointDue():
+                self._checkpoint(turn, signal)
             case s.Ticked() | s.OperatorSpoke():
                 pass
 
@@ -200,6 +206,14 @@ class Engine:
             _unreadable(turn, signal.unreadable)
         turn.soft.sync(turn.state, turn.now)
 
+    def _checkpoint(self, turn: Turn, signal: s.CheckpointDue) -> None:
+        """Never from a state that lacks what this version cannot read (J2): that would go with the rows."""
+        if self.unreadable:
+            return
+        state = turn.state
+        kept = tuple(dict.fromkeys((*signal.kept, *state.lives)))
+        turn.emit(e.Checkpoint(at=turn.now, upto=signal.upto, kept=kept, state=state))
+
     def _configured(self, turn: Turn, signal: s.ConfigurationLoaded) -> None:
         self._configure(turn, signal.config, first=False)
         turn.soft.sync(turn.state, turn.now)
@@ -207,7 +221,7 @@ class Engine:
     def _configure(self, turn: Turn, config: Config, *, first: bool) -> None:
         known = turn.state.config
         if known is None or known.hash != config.hash or turn.state.finish_only is not None:
-            turn.emit(e.ConfigurationLoaded(at=turn.now, config=config))
+            turn.emit(e.ConfigurationLoaded(at=turn.now, config=config, by=turn.actor, channel=turn.channel))
         arming.count_triggers(turn, first=first)
         ladder.resolve_matter(turn, CONFIGURATION, "the configuration is usable")
 
@@ -333,7 +347,8 @@ CONFIGURATION = "configuration/files"
 
 
 def _refused(turn: Turn, problem: str) -> None:
-    turn.emit(e.ConfigurationRefused(at=turn.now, problem=problem))
+    refused = e.ConfigurationRefused(at=turn.now, problem=problem, by=turn.actor, channel=turn.channel)
+    turn.emit(refused)
     if turn.state.config is None:
         return
     ladder.open_matter(

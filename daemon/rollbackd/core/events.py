@@ -25,6 +25,7 @@ from rollbackd.core.state import (
     RolloutAsked,
     Seen,
     Stage,
+    State,
     WaitKind,
 )
 
@@ -66,16 +67,29 @@ class DaemonStarted(Event, frozen=True, kw_only=True):
 
 class ConfigurationLoaded(Event, frozen=True, kw_only=True):
     config: Config
+    by: str = "rollbackd"
+    channel: str = ""
 
 
 class ConfigurationRefused(Event, frozen=True, kw_only=True):
     problem: str
+    by: str = "rollbackd"
+    channel: str = ""
 
 
 class JournalRecovered(Event, frozen=True, kw_only=True):
     reason: str
     down: Ms
     reserve_freed: bool = False
+
+
+class Checkpoint(Event, frozen=True, kw_only=True):
+    """`state` is the fold of all rows before this one, which need not be there any more (J4): the bodies of
+    rows up to `upto` may go, but those of the lives in `kept`, and those of older checkpoints."""
+
+    upto: int
+    kept: tuple[str, ...]
+    state: State
 
 
 # Counting and arming (W8, W9, W13)
@@ -142,6 +156,9 @@ class SubjectArmed(Event, frozen=True, kw_only=True):
     trigger: str
     subject: str
     why: ArmReason
+    by: str = "rollbackd"
+    channel: str = ""
+    comment: str = ""
 
 
 class Relapsed(Event, frozen=True, kw_only=True):
@@ -405,6 +422,7 @@ class StepEnded(LifeEvent, frozen=True, kw_only=True):
     output_bytes: int = 0
     expect_matched: bool = True
     tree_gone: bool = True
+    output_sha256: str = ""  # of what was kept of it, in the attempt's directory
 
 
 class StepStaged(LifeEvent, frozen=True, kw_only=True):
@@ -687,6 +705,7 @@ EVENTS: tuple[type[Event], ...] = (
     ConfigurationLoaded,
     ConfigurationRefused,
     JournalRecovered,
+    Checkpoint,
     TriggerCounted,
     AlignmentLearned,
     TriggerForgotten,

@@ -99,7 +99,7 @@ def rearm(turn: Turn, verb: s.Rearm) -> str:
             continue
         if entry.cause == "fired" and entry.rearm == "pending":
             continue
-        arming.arm(turn, entry, "person")
+        arming.arm(turn, entry, "person", verb.comment)
         armed += 1
     return f"{armed} subject{'s' if armed != 1 else ''} of {verb.trigger} armed; windows count from now"
 

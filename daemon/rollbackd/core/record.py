@@ -38,6 +38,9 @@ class Head(Struct, frozen=True):
     seq: int
     hash: str
 
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash}"
+
 
 class JournalFull(Exception):
     """No room: nothing was written, and the journal is intact (fault 10)."""

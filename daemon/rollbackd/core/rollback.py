@@ -491,6 +491,7 @@ def step_exited(turn: Turn, signal: StepExited) -> None:
             output_bytes=signal.output_bytes,
             expect_matched=signal.expect_matched,
             tree_gone=signal.tree_gone,
+            output_sha256=signal.output_sha256,
         )
     )
     if signal.outcome not in ("refused", "unstarted"):

@@ -20,13 +20,26 @@ class DaemonStarted(Struct, frozen=True):
 
 
 class ConfigurationLoaded(Struct, frozen=True):
+    """Somebody asked for a reload; without a `channel` it was a signal (SIGHUP)."""
+
     config: Config
+    actor: str = ""
+    channel: str = ""
 
 
 class ConfigurationRefused(Struct, frozen=True):
     """A reload failed; nothing changes (I15), people are told."""
 
     problem: str
+    actor: str = ""
+    channel: str = ""
+
+
+class CheckpointDue(Struct, frozen=True):
+    """Rows up to `upto` are older than they must be kept; those of the lives in `kept` are not all (J4)."""
+
+    upto: int
+    kept: tuple[str, ...] = ()
 
 
 class Ticked(Struct, frozen=True):
@@ -117,6 +130,7 @@ class StepExited(Struct, frozen=True):
     output_bytes: int = 0
     expect_matched: bool = True
     tree_gone: bool = True
+    output_sha256: str = ""  # of what was kept of the output
 
 
 class CheckAnswered(Struct, frozen=True):
@@ -329,4 +343,5 @@ Signal: TypeAlias = (
     | ReportWritten
     | OperatorSpoke
     | JournalRecovered
+    | CheckpointDue
 )

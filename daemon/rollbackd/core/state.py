@@ -328,6 +328,7 @@ class Life(Struct, frozen=True):
     currents: tuple[Current, ...] = ()  # the steps at hand: one, or one a region
     steps: tuple[StepRecord, ...] = ()
     failed_phases: tuple[str, ...] = ()  # the plan went on without them (X7)
+    widenings: int = 0  # how often a part was not enough (X7)
     last_step_ended: Ms | None = None
     parked: Parked | None = None
     abort: Literal["asked", "now"] | None = None

@@ -7,15 +7,19 @@ was learned of where windows end.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+
+import msgspec
 
 from rollbackd.core.events import Event
 from rollbackd.core.record import Head, JournalBroken, VerifyResult
 from rollbackd.journal import snapshots
-from rollbackd.journal.chain import Walker, recorded
+from rollbackd.journal.anchors import Verdict, judge
+from rollbackd.journal.chain import Walker, genesis, recorded
 from rollbackd.journal.codec import CODEC
-from rollbackd.journal.table import check_format, newest, walk
+from rollbackd.journal.table import check_format, last_row, newest, row_at, walk
 
 
 def verify_file(
@@ -57,6 +61,32 @@ def _events_of(path: Path, mode: str, kind: str, limit: int) -> list[Event]:
     except sqlite3.DatabaseError as error:
         raise JournalBroken(f"{path}: cannot be read: {error}") from error
     return [row.event for row in reversed(rows) if row.event is not None]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A journal to be read, whether a daemon has it open or not. JournalBroken: it cannot be read.
+    FileNotFoundError: there is none."""
+    _stat(path)
+    mode = "mode=ro" if _log(path).exists() else "mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=5)) as db:
+            check_format(db, path)
+            yield db
+    except (sqlite3.Error, msgspec.MsgspecError) as error:
+        raise JournalBroken(f"{path}: cannot be read: {error}; look at the disk") from error
+
+
+def judge_anchors(path: Path, origin: str, anchors: Iterable[Head]) -> list[Verdict]:
+    """What heads kept elsewhere say of a journal that verifies. JournalBroken, FileNotFoundError."""
+    with opened(path) as db:
+        last = last_row(db)
+
+        def held(seq: int) -> str | None:
+            row = row_at(db, seq) if seq else None
+            return row.hash.hex() if row is not None else None if seq else genesis(origin).hex()
+
+        return judge(anchors, held, last.seq if last is not None else 0)
 
 
 def snapshot_head(path: Path) -> Head | None:

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from rollbackd.core.events import Event
+import msgspec
+
+from rollbackd.core.events import Checkpoint, Event
 from rollbackd.core.record import Head, JournalBroken, Recorded, Stamp, VerifyResult
 from rollbackd.journal.codec import Codec
 
@@ -135,25 +137,60 @@ def _whole(row: Row) -> bool:
     return body is None or (isinstance(body, bytes) and sha256(body).digest() == row.body_hash)
 
 
+class Behind(msgspec.Struct, frozen=True):
+    """What lies behind the newest checkpoint, and may lack its body (J4). `seq`: the checkpoint's own."""
+
+    seq: int = 0
+    upto: int = 0
+    kept: frozenset[str] = frozenset()
+
+    def lets_go(self, row: Row) -> bool:
+        old = row.seq <= self.upto and row.life not in self.kept
+        return old or (row.kind == CHECKPOINT and row.seq < self.seq)
+
+
+class _Says(msgspec.Struct, frozen=True):
+    """The part of a checkpoint that is read without the state in it, whichever version wrote that."""
+
+    upto: int
+    kept: frozenset[str]
+
+
+CHECKPOINT = Checkpoint.kind()
+NOTHING_BEHIND = Behind()
+
+
+def behind(checkpoint: Row | None) -> Behind:
+    """What the newest checkpoint lets go; nothing, where it cannot be read."""
+    if checkpoint is None or not checkpoint.body:
+        return NOTHING_BEHIND
+    try:
+        says = msgspec.json.decode(checkpoint.body, type=_Says)
+    except msgspec.MsgspecError:
+        return NOTHING_BEHIND
+    return Behind(checkpoint.seq, min(says.upto, checkpoint.seq - 1), says.kept)
+
+
 class Walker:
     """Follows the chain row by row.
 
-    `before` is the row walked from (None: the beginning). Bodies may be missing only from the first row
-    on, without a gap: what is pruned lies behind one checkpoint, and a body missing elsewhere was cut.
+    `before` is the row walked from (None: the beginning). A body may be missing `behind` the newest
+    checkpoint alone; missing elsewhere, it was cut. (Whether that checkpoint is of the chain is seen when the
+    walk comes to it.)
     """
 
-    def __init__(self, origin: str, before: Row | None) -> None:
+    def __init__(self, origin: str, before: Row | None, behind: Behind = NOTHING_BEHIND) -> None:
         self.seq = before.seq if before else 0
         self.previous = before.hash if before else genesis(origin)
         self.pruned = 0
-        self._bodied = before is not None and before.body is not None
+        self._behind = behind
 
     def step(self, row: Row) -> str | None:
         """Why this row does not follow, or None."""
         if row.seq != self.seq + 1:
             return f"row {self.seq + 1} is missing: row {row.seq} comes next"
-        if row.body is None and self._bodied:
-            return f"row {row.seq}: its body is missing, though an older one is there"
+        if row.body is None and not self._behind.lets_go(row):
+            return f"row {row.seq}: its body is missing, and no checkpoint has let it go"
         if not _whole(row):
             return f"row {row.seq}: its body does not match its hash"
         try:
@@ -163,7 +200,6 @@ class Walker:
         if not follows:
             return f"row {row.seq} ({row.kind}) does not follow from the row before it"
         self.seq, self.previous = row.seq, row.hash
-        self._bodied = self._bodied or row.body is not None
         self.pruned += row.body is None
         return None
 

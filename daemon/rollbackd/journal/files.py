@@ -39,6 +39,22 @@ def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
     sync_directory(path.parent)
 
 
+def append_line(path: str, text: str) -> None:
+    """Durably, and on a line of its own: also behind one that a crash tore. OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        size = os.fstat(fd).st_size
+        torn = size and os.pread(fd, 1, size - 1) != b"\n"
+        data = (b"\n" if torn else b"") + text.encode() + b"\n"
+        while data:
+            data = data[os.write(fd, data) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    if not size:
+        sync_directory(Path(path).absolute().parent)
+
+
 def write_again(path: Path) -> None:
     """Have the disk hold what programs read from a file, if there is one. OSError: it may not.
 

@@ -11,7 +11,7 @@ import msgspec
 from rollbackd.core.events import Event
 from rollbackd.core.record import Head, JournalBroken, JournalFull, Recorded, Snapshot, Stamp, VerifyResult
 from rollbackd.journal import snapshots
-from rollbackd.journal.chain import Row, Walker, genesis, missing, recorded, rows_of
+from rollbackd.journal.chain import CHECKPOINT, Row, Walker, behind, genesis, missing, recorded, rows_of
 from rollbackd.journal.codec import CODEC, Codec
 
 
@@ -38,6 +38,7 @@ class MemoryJournal:
         self._code = code
         self._codec = codec
         self._rows: list[Row] = []
+        self._let_go = 0
         self._durable = 0  # how many rows a crash leaves
         self._snapshot: bytes | None = None
         self._broken = False
@@ -58,6 +59,8 @@ class MemoryJournal:
         if self.faults.full:
             raise JournalFull("no room")
         self._rows.extend(rows)
+        if any(row.kind == CHECKPOINT for row in rows):
+            self._let_go = 0
         if self.faults.broken:
             self._broken = True
             raise JournalBroken("fsync failed")
@@ -71,9 +74,29 @@ class MemoryJournal:
         if before is None and after:
             raise JournalBroken(f"row {after} is missing; restore a backup")
         if verify:
-            rows = Walker(self._origin, before).checked(rows)
+            rows = Walker(self._origin, before, behind(self._checkpoint())).checked(rows)
         for row in rows:
             yield recorded(row, self._codec)
+
+    def checkpoint(self) -> Recorded | None:
+        row = self._checkpoint()
+        return None if row is None else recorded(row, self._codec)
+
+    def prune(self, limit: int) -> bool:
+        if self._broken:
+            raise JournalBroken("an earlier append failed; end the process and start again")
+        what = behind(self._checkpoint())
+        end = max(what.upto, what.seq - 1)
+        if self._let_go >= end:
+            return False
+        if self.faults.full:
+            raise JournalFull("no room")
+        upto = min(self._let_go + limit, end)
+        for place, row in enumerate(self._rows[self._let_go : upto], self._let_go):
+            if what.lets_go(row):
+                self._rows[place] = row._replace(body=None)
+        self._let_go = upto
+        return upto < end
 
     def life(self, life: str) -> list[Recorded]:
         return [recorded(row, self._codec) for row in self._rows if row.life == life]
@@ -108,7 +131,7 @@ class MemoryJournal:
 
     def verify(self, after: int = 0, upto: int | None = None, *, anchor: Head | None = None) -> VerifyResult:
         before = self._before(after)
-        walker = Walker(self._origin, before)
+        walker = Walker(self._origin, before, behind(self._checkpoint()))
         if before is None and after:
             return walker.result(after, f"row {after} is missing", bad=after)
         for row in self._rows[after:upto]:
@@ -137,6 +160,9 @@ class MemoryJournal:
         journal._rows, journal._snapshot = held
         journal._durable = len(journal._rows)
         return journal
+
+    def _checkpoint(self) -> Row | None:
+        return next((row for row in reversed(self._rows) if row.kind == CHECKPOINT), None)
 
     def _hash(self) -> bytes:
         return self._rows[-1].hash if self._rows else genesis(self._origin)

@@ -15,14 +15,25 @@ from pathlib import Path
 from rollbackd.core.events import Event
 from rollbackd.core.record import Head, JournalBroken, JournalFull, Recorded, Snapshot, Stamp, VerifyResult
 from rollbackd.journal import files, snapshots, wal
-from rollbackd.journal.chain import Row, Walker, genesis, recorded, rows_of
+from rollbackd.journal.chain import (
+    CHECKPOINT,
+    NOTHING_BEHIND,
+    Row,
+    Walker,
+    behind,
+    genesis,
+    recorded,
+    rows_of,
+)
 from rollbackd.journal.codec import CODEC, Codec
 from rollbackd.journal.table import (
     CREATE,
     FORMAT,
     INSERT,
     check_format,
+    checkpoint,
     last_row,
+    let_go,
     newest,
     of_life,
     row_at,
@@ -54,6 +65,8 @@ class SqliteJournal:
         self._code = code
         self._codec = codec
         self._broken = ""
+        self._behind = NOTHING_BEHIND
+        self._let_go = 0  # rows up to here lack every body that the newest checkpoint lets go
         self._pending = 0  # bytes written since the log was last put back into the database
         log = path.with_name(path.name + "-wal")
         damage = wal.damage(log)
@@ -67,6 +80,7 @@ class SqliteJournal:
         try:
             with self._reading():
                 self._last = last_row(self._db)
+                self._behind = behind(checkpoint(self._db))
                 self._verify_ends()
             self._put_back("TRUNCATE")
         except BaseException:
@@ -100,6 +114,9 @@ class SqliteJournal:
         finally:
             self._roll_back()
         self._last = rows[-1]
+        for row in rows:
+            if row.kind == CHECKPOINT:
+                self._behind, self._let_go = behind(row), 0
         self._checkpoint(sum(_PAGES_PER_ROW * _PAGE + len(row.body or b"") for row in rows))
         return self.head()
 
@@ -112,9 +129,43 @@ class SqliteJournal:
             before = self._before(after)
             rows = rows_after(self._db, after)
             if verify:
-                rows = Walker(self._origin, before).checked(rows)
+                rows = Walker(self._origin, before, self._behind).checked(rows)
             for row in rows:
                 yield recorded(row, self._codec)
+
+    def checkpoint(self) -> Recorded | None:
+        """The newest one. Its state is that of all rows before it."""
+        with self._reading():
+            row = checkpoint(self._db)
+        return None if row is None else recorded(row, self._codec)
+
+    def prune(self, limit: int) -> bool:
+        """Remove bodies that the newest checkpoint lets go (J4), looking at the next `limit` rows; whether
+        more are to be looked at. One transaction: of a crash in it nothing is seen.
+
+        JournalFull: none was removed, and the same call may work later.
+        """
+        if self._broken:
+            raise JournalBroken(self._broken)
+        end = max(self._behind.upto, self._behind.seq - 1)
+        after, upto = self._let_go, min(self._let_go + limit, end)
+        if after >= end:
+            return False
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            removed = let_go(self._db, self._behind, after, upto)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            failure = _failure(self._path, error)
+            self._roll_back()
+            if isinstance(failure, JournalFull) and not self._broken:
+                raise failure from error
+            self._broken = str(failure)
+            raise JournalBroken(self._broken) from error
+        self._let_go = upto
+        if removed:
+            self._checkpoint(removed + limit * _PAGE)
+        return upto < end
 
     def life(self, life: str) -> list[Recorded]:
         """All rows of a life, ascending."""

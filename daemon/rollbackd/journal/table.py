@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import msgspec
+
+from rollbackd.core.model import Ms
 from rollbackd.core.record import Head, JournalBroken, VerifyResult
-from rollbackd.journal.chain import Row, Walker, missing
+from rollbackd.journal.chain import CHECKPOINT, Behind, Row, Walker, behind, missing
 
 FORMAT = 1
 _APPLICATION = 0x726C6264  # "rlbd"
@@ -84,9 +87,60 @@ def of_life(db: sqlite3.Connection, life: str) -> Iterator[Row]:
     return _rows(db.execute(f"{_SELECT} WHERE life = ? ORDER BY seq", (life,)).fetchall())
 
 
+def of_kind(db: sqlite3.Connection, kind: str, after: int) -> Iterator[Row]:
+    """Ascending, in pieces as `rows_after`."""
+    question = f"{_SELECT} WHERE kind = ? AND seq > ? ORDER BY seq LIMIT {_CHUNK}"
+    while True:
+        rows = list(_rows(db.execute(question, (kind, after))))
+        yield from rows
+        if len(rows) < _CHUNK:
+            return
+        after = rows[-1].seq
+
+
+def first_since(db: sqlite3.Connection, steady: Ms) -> int:
+    """The first row recorded then or later, or the one that will be: recorded time never runs backwards."""
+    return _first(db, lambda row: row.steady >= steady)
+
+
+def first_of_batch(db: sqlite3.Connection, of: Row) -> int:
+    return _first(db, lambda row: row.batch >= of.batch)
+
+
+def _first(db: sqlite3.Connection, holds: Callable[[Row], bool]) -> int:
+    """The first row from which on it holds; the next one to come, where it does not yet. JournalBroken."""
+    last = last_row(db)
+    low, high = 1, (last.seq if last is not None else 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        row = row_at(db, middle)
+        if row is None:
+            raise JournalBroken(f"row {middle} is missing; restore a backup")
+        low, high = (low, middle) if holds(row) else (middle + 1, high)
+    return low
+
+
 def newest(db: sqlite3.Connection, kind: str, limit: int, before: int | None) -> Iterator[Row]:
     question = f"{_SELECT} WHERE kind = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
     return _rows(db.execute(question, (kind, 1 << 62 if before is None else before, limit)).fetchall())
+
+
+def checkpoint(db: sqlite3.Connection) -> Row | None:
+    """The newest one."""
+    return next(newest(db, CHECKPOINT, 1, None), None)
+
+
+def let_go(db: sqlite3.Connection, what: Behind, after: int, upto: int) -> int:
+    """Remove bodies between two rows, as a checkpoint says; how many bytes went. Within a transaction."""
+    lets_go = f"""FROM entries WHERE seq > ? AND seq <= ? AND body IS NOT NULL AND (
+        (seq <= ? AND (life IS NULL OR life NOT IN (SELECT value FROM json_each(?))))
+        OR (kind = '{CHECKPOINT}' AND seq < ?))"""  # noqa: S608
+    kept = msgspec.json.encode(sorted(what.kept)).decode()
+    bounds = (after, upto, what.upto, kept, what.seq)
+    count, size = db.execute(f"SELECT count(*), sum(length(body)) {lets_go}", bounds).fetchone()
+    if count:
+        db.execute(f"UPDATE entries SET body = NULL WHERE seq IN (SELECT seq {lets_go})", bounds)  # noqa: S608
+    return size or 0
 
 
 def walk(
@@ -94,7 +148,7 @@ def walk(
 ) -> VerifyResult:
     """See `SqliteJournal.verify`."""
     before = row_at(db, after) if after else None
-    walker = Walker(origin, before)
+    walker = Walker(origin, before, behind(checkpoint(db)))
     if before is None and after:
         return walker.result(after, f"row {after} is missing", bad=after)
     if not after and db.execute("SELECT 1 FROM entries WHERE seq < 1 LIMIT 1").fetchone():

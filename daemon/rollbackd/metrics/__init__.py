@@ -185,6 +185,12 @@ class Metrics:
         if ok:
             self._of.reload_at.set(wall / 1000)
 
+    def anchored(self, place: str, accepted: bool) -> None:
+        """The journal's head was published there, or was refused (I13)."""
+        self._of.anchors.labels(place, "accepted" if accepted else "refused").inc()
+        if accepted:
+            self._of.anchored_at.labels(place).set(self._wall())
+
     async def sample_loop(self) -> None:
         """For ever: how late the loop wakes is how long something blocked it."""
         loop = asyncio.get_running_loop()

@@ -56,6 +56,8 @@ class Families:
         self.append = self._histogram("journal_append_seconds", "How long appends took.", _QUICK)
         self.events = self._counter("journal_events_total", "Events recorded.", "kind")
         self.block = self._histogram("loop_block_seconds", "How late the event loop woke.", _QUICK)
+        self.anchors = self._counter("anchors_total", "Heads published, by where and how.", "to", "result")
+        self.anchored_at = self._gauge("anchor_last_success_timestamp_seconds", "When one was.", "to")
         for event in EVENTS:
             self.events.labels(event.kind())
         for result in REQUESTS:

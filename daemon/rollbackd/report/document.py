@@ -127,7 +127,7 @@ def _proven(life: Life) -> bool | None:
 def _attempts(life: Life, events: Sequence[Recorded]) -> int | None:
     """The most that any step took, and one more for each time it was widened; None: nothing was run."""
     most = [run.attempts for run in runs(life.id, events).values()]
-    return max(most) + life.widened if most else None
+    return max(most) + life.widenings if most else None
 
 
 def _healthy(life: Life) -> bool | None:

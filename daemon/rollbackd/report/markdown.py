@@ -55,8 +55,17 @@ def markdown(life: Life, events: list[Recorded], before: Iterable[Earlier] = ())
         *_section("Prevention measures", iter(("1.",))),
         *_section("Lessons learned", _lessons(life)),
         *_section("Follow-up actions", _follow_up(life)),
+        *_anchor(life, events),
     ]
     return "\n".join(told).rstrip() + "\n"
+
+
+def _anchor(life: Life, events: list[Recorded]) -> Iterator[str]:
+    """The chain up to the life's last row, for `audit verify --anchors` (I13)."""
+    rows = [row for row in events if row.life == life.id]
+    if rows:
+        last = rows[-1]
+        yield f"\n_Rows {rows[0].seq} to {last.seq} of the journal; anchor {last.seq}:{last.hash}_"
 
 
 def _section(title: str, lines: Iterator[str]) -> Iterator[str]:

@@ -48,7 +48,7 @@ class Part(Struct, frozen=True):
 def earlier(life: Life) -> Earlier | None:
     """None for what proves no time: it was not verified, passed steps over, or was widened on its way."""
     took = elapsed(life)
-    if life.verified is None or took is None or life.from_step is not None or life.widened:
+    if life.verified is None or took is None or life.from_step is not None or life.widenings:
         return None
     return Earlier(life.id, life.plan.hash, life.plan.scope, took, phase_times(life))
 

@@ -52,6 +52,11 @@ LOOK: Ms = 30_000
 SNAPSHOT_EACH = 40
 """Rows between two snapshots."""
 
+CHECKPOINT_EACH = 150
+"""Rows between two checkpoints; one row in two behind one is let go."""
+
+PRUNED_AT_ONCE = 20
+
 
 class Defect(tape.Violation):
     """The daemon itself raised: no rule allows that."""
@@ -92,6 +97,7 @@ class Play:
         self._over = False
         self._requests = 0
         self._snapshots = 0
+        self._checkpoints = 0
         self._committed = 0  # the last row that the daemon acts by
 
     def play(self) -> None:
@@ -188,6 +194,20 @@ class Play:
                 self.disk.journal.save_snapshot(head, msgspec.msgpack.encode(state))
             except JournalFull:
                 self._snapshots -= 1  # the old one stands
+        if head is not None:
+            self._retain(head, state)
+
+    def _retain(self, head: Head, state: State) -> None:
+        """Prune behind the newest checkpoint, a few rows after each batch; and ask for the next (J4)."""
+        journal, driver = self.disk.journal, self._driver
+        if not journal.faults.full and not journal.faults.broken:
+            journal.prune(PRUNED_AT_ONCE)
+        if driver is None or head.seq // CHECKPOINT_EACH <= self._checkpoints:
+            return
+        self._checkpoints = head.seq // CHECKPOINT_EACH
+        upto = head.seq // 2
+        straddling = {row.life for row in journal.rows(upto) if row.life is not None}
+        driver.post(s.CheckpointDue(upto, tuple(sorted({*straddling, *state.lives}))))
 
     # What happens
 
@@ -349,15 +369,19 @@ def _busy(state: State, *, long: bool) -> bool:
 
 def restored(journal: MemoryJournal) -> State:
     """As a starting daemon reads it back: the newest snapshot, and what came after (J3)."""
-    snapshot = journal.snapshot()
-    if snapshot is None:
+    snapshot, checkpoint = journal.snapshot(), journal.checkpoint()
+    if snapshot is None or (checkpoint is not None and checkpoint.seq > snapshot.head.seq):
         return folded(journal)
-    return folded(journal, msgspec.msgpack.decode(snapshot.state, type=State), snapshot.head.seq)
+    return _folded(journal, msgspec.msgpack.decode(snapshot.state, type=State), snapshot.head.seq)
 
 
-def folded(journal: MemoryJournal, state: State | None = None, after: int = 0) -> State:
-    """The state that the journal's bytes alone give (I12), or those after a row, from the state there."""
-    state = state if state is not None else State()
+def folded(journal: MemoryJournal) -> State:
+    """The state that the journal's bytes alone give (I12), from the newest checkpoint on."""
+    checkpoint = journal.checkpoint()
+    return _folded(journal, State(), 0 if checkpoint is None else checkpoint.seq - 1)
+
+
+def _folded(journal: MemoryJournal, state: State, after: int) -> State:
     for row in journal.replay(after):
         if row.event is None:
             raise Defect(RuntimeError(f"row {row.seq}, {row.kind}, cannot be read back"))

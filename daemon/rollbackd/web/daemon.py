@@ -68,6 +68,6 @@ class Daemon(Protocol):
         """Where the journal ends."""
         ...
 
-    async def reload(self) -> str:
+    async def reload(self, actor: str = "", channel: str = "") -> str:
         """Read the files anew and return the configuration's hash; raises ReloadRefused."""
         ...

@@ -96,8 +96,9 @@ class Speaking:
 
     async def reload(self, request: web.Request) -> web.Response:
         bodies.read(await self._body(request), bodies.Nothing)
+        who = await actor(request)
         try:
-            return success({"hash": await self._daemon.reload()})
+            return success({"hash": await self._daemon.reload(who, CHANNEL)})
         except ReloadRefused as refused:
             raise Problem("bad_data", str(refused)) from refused
 

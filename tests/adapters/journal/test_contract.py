@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from tests.adapters.journal.conftest import MemoryStore, Store, forgotten, stamp
 from tests.journals.examples import any_event
 
-from rollbackd.core.events import Event, LifeHeld, MatterOpened, TriggerForgotten
+from rollbackd.core.events import Checkpoint, Event, LifeHeld, MatterOpened, TriggerForgotten
 from rollbackd.core.record import Head, JournalBroken, JournalFull, Stamp
+from rollbackd.core.state import State
+from rollbackd.journal.memory import MemoryJournal
 
 BATCHES = st.lists(st.lists(any_event(), min_size=1, max_size=4), max_size=5)
 STAMPS = st.builds(
@@ -142,16 +144,101 @@ def test_an_event_that_cannot_be_stored_leaves_nothing(store: Store) -> None:
     assert len(store.rows()) == 2
 
 
-def test_a_pruned_or_unknown_row_is_no_event(store: Store) -> None:
+# Retention (J4)
+
+
+def checkpoint(upto: int, *kept: str) -> Checkpoint:
+    return Checkpoint(at=upto, upto=upto, kept=kept, state=State(numbers={"api": upto}))
+
+
+def held(life: str) -> LifeHeld:
+    return LifeHeld(at=1, life=life, by="ann", channel="socket")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_what_a_checkpoint_lets_go_is_pruned_and_the_chain_verifies(store: Store, limit: int) -> None:
     journal = store.open()
-    journal.append([forgotten(1), forgotten(2), forgotten(3)], stamp())
+    assert journal.checkpoint() is None
+    assert not journal.prune(limit)
+    old = [forgotten(1), held("api-1"), held("api-2"), forgotten(4)]
+    journal.append([*old, held("api-2")], stamp())
+    before = journal.append([forgotten(6)], stamp())
+    journal.append([checkpoint(4, "api-2")], stamp())
+    head = journal.append([forgotten(8)], stamp())
+    while journal.prune(limit):
+        assert journal.verify().ok
+    left = [
+        None,
+        None,
+        held("api-2"),
+        None,
+        held("api-2"),
+        forgotten(6),
+        checkpoint(4, "api-2"),
+        forgotten(8),
+    ]
+    for _ in "as it is", "after a restart":
+        assert [row.event for row in journal.replay()] == left
+        assert [row.event for row in journal.life("api-1")] == [None]
+        found = journal.verify(anchor=before)
+        assert (found.ok, found.pruned, found.hash) == (True, 3, head.hash)
+        said = journal.checkpoint()
+        assert said is not None
+        assert (said.seq, said.event) == (7, left[6])
+        journal.close()
+        journal = store.open()
+        while journal.prune(limit):
+            pass
     journal.close()
-    first, second, third = store.rows()
-    store.rewrite([first._replace(body=None), second, third])
+
+
+def test_a_newer_checkpoint_lets_the_older_one_go(store: Store) -> None:
     journal = store.open()
-    assert [row.event for row in journal.replay()] == [None, forgotten(2), forgotten(3)]
+    journal.append([held("api-1"), checkpoint(1, "api-1"), forgotten(3)], stamp())
+    assert not journal.prune(100)
+    assert journal.verify().pruned == 0
+    journal.append([checkpoint(1)], stamp())
+    assert not journal.prune(100)
+    assert [row.event for row in journal.replay()] == [None, None, forgotten(3), checkpoint(1)]
+    assert journal.verify().ok
+    journal.close()
+
+
+@pytest.mark.parametrize("seq", [2, 3, 4, 5])
+def test_a_body_that_no_checkpoint_lets_go_was_cut(store: Store, seq: int) -> None:
+    journal = store.open()
+    journal.append([forgotten(1), held("api-1"), forgotten(3), checkpoint(1, "api-1"), forgotten(5)], stamp())
+    assert not journal.prune(100)
+    journal.close()
+    store.rewrite([row._replace(body=None) if row.seq == seq else row for row in store.rows()])
+    bad = 1 if seq == 4 else seq  # without the checkpoint nothing says that row 1 may lack its body
+    assert store.verify().bad == bad
+    with pytest.raises(JournalBroken, match=f"row {bad}: its body is missing"):
+        list(store.open().replay())
+
+
+def test_a_checkpoint_that_says_more_than_was_recorded_is_found(store: Store) -> None:
+    journal = store.open()
+    journal.append([forgotten(1), forgotten(2), checkpoint(1)], stamp())
+    journal.close()
+    first, second, said = store.rows()
+    forged = said._replace(body=(said.body or b"").replace(b'"upto":1', b'"upto":2'))
+    store.rewrite([first._replace(body=None), second._replace(body=None), forged])
+    assert store.verify().bad == 3
+
+
+def test_a_full_disk_prunes_nothing(store: Store) -> None:
+    journal = store.open()
+    if not isinstance(journal, MemoryJournal):
+        pytest.skip("the real one's are in test_disk.py")
+    journal.append([forgotten(1), checkpoint(1)], stamp())
+    journal.faults.full = True
+    with pytest.raises(JournalFull):
+        journal.prune(10)
+    assert journal.verify().pruned == 0
+    journal.faults.full = False
+    assert not journal.prune(10)
     assert journal.verify().pruned == 1
-    journal.close()
 
 
 # Snapshots (J3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,13 @@ async def test_a_flood_is_counted_not_kept(stage: Stage) -> None:
     kept = (stage.directory() / "output").read_bytes()
     assert len(kept) == 256 * 1024
     assert kept.startswith(b"first\n")
+    assert told.output_sha256 == sha256(kept).hexdigest()
+
+
+async def test_what_was_kept_of_the_output_is_told_by_its_hash(stage: Stage) -> None:
+    """J1: so that the record proves the file beside it."""
+    told = await stage.run(stage.step("printf 'a\\nb'"))
+    assert told.output_sha256 == sha256(b"a\nb").hexdigest()
 
 
 EXPECTATIONS = [

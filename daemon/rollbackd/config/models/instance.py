@@ -138,7 +138,9 @@ class AlertmanagerModel(HttpModel):
 
 
 class WebhookModel(HttpModel):
-    url: Annotated[Address, Field(description="where pages are posted. As JSON, each under a key of its own")]
+    url: Annotated[
+        Address, Field(description="where documents are posted. As JSON, each under a key of its own")
+    ]
     secret_file: Annotated[
         FilePath | None,
         Field(description="holds the key that signs them. HMAC-SHA256 of the time and the body"),
@@ -185,6 +187,19 @@ class RungModel(Model):
     ] = ""
 
 
+class AuditModel(Model):
+    keep: Annotated[
+        Annotated[Ms, Duration("1d", "3650d")], Field(description="how long the journal's bodies are kept")
+    ] = 365 * 86_400_000
+    shorter_because: Annotated[
+        str, Text(least=0), Field(description="why `keep` may be under 365 days; needed for that")
+    ] = ""
+    anchor_file: Annotated[
+        FilePath | None, Field(description="the chain's head is appended to it; best on another machine")
+    ] = None
+    anchor_url: Annotated[WebhookModel | None, Field(description="the chain's head is posted there")] = None
+
+
 class InstanceModel(Model):
     version: Annotated[Version, Field(description="of the file's form")]
     instance: Annotated[
@@ -219,6 +234,7 @@ class InstanceModel(Model):
     ] = "/var/lib/rollbackd"
     journal: Annotated[Literal["sqlite"], Field(description="where the record is kept")] = "sqlite"
     web: Annotated[WebModel, Field(description="the API and the page")] = WebModel()
+    audit: Annotated[AuditModel, Field(description="keeping the record, and proving it")] = AuditModel()
     max_action: Annotated[
         Action, Field(description="no action is higher (D2). `shadow` judges and records, and does nothing")
     ] = "auto"

@@ -132,6 +132,7 @@ def _widened(state: State, life: Life, event: e.ScopeWidened) -> State:
         state="running",
         steps=(),
         failed_phases=(),
+        widenings=life.widenings + 1,
         currents=(),
         from_step=None,
         verification=None,

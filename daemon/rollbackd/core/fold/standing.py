@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from rollbackd.core.state import State
 
 
+def _checkpoint(_state: State, event: e.Checkpoint) -> State:
+    """All that came before is in it (J4)."""
+    return event.state
+
+
 def _daemon_started(state: State, event: e.DaemonStarted) -> State:
     lives = {key: absent(life, event.absent) for key, life in state.lives.items()}
     return replace(state, started=event.at, finish_only=event.finish_only, lives=lives)
@@ -186,6 +191,7 @@ def _services_unspent(state: State, event: e.ServicesUnspent) -> State:
 
 
 HANDLERS: dict[type[e.Event], Callable[..., State]] = {
+    e.Checkpoint: _checkpoint,
     e.DaemonStarted: _daemon_started,
     e.ConfigurationLoaded: _configuration_loaded,
     e.AlignmentLearned: _alignment_learned,

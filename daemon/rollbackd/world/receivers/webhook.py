@@ -71,14 +71,17 @@ class Webhook:
 
     async def deliver(self, page: Page) -> str:
         """Raises `Busy` or `Refused`."""
-        body = document(page)
+        await self.send(document(page))
+        return ""
+
+    async def send(self, body: bytes) -> None:
+        """Post a document, signed. Raises `Busy` or `Refused`, after retries."""
 
         async def attempt() -> None:
             async with self._slots:
                 await self._postbox.post(self._settings.url, body, self._signed(body))
 
         await self._patience.over(attempt)
-        return ""
 
     def keep(self, page: Page) -> None:
         """A webhook holds no state: it was told, and will be told of the end."""

@@ -7,6 +7,7 @@ attempt and one found after a restart take the same path.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import socket
@@ -178,7 +179,7 @@ class Runner:
             found = "unclaimed" if run.new else await self._look(run.directory)
             run.new = False
             if isinstance(found, Exit):
-                return _exited(run, found)
+                return _exited(run, found, await self._on_disk(_hash_of_output, run.directory))
             if found == "gone":
                 return self._doubt(run, tree_gone=True)
             if found == "unclaimed":
@@ -336,7 +337,18 @@ class _Patience:
         await asyncio.sleep(self.next())
 
 
-def _exited(run: _Attempt, exit: Exit) -> StepExited:
+def _hash_of_output(directory: Path) -> str:
+    """SHA-256 of what was kept of the output; empty where nothing was, or it cannot be read."""
+    try:
+        with open(directory / "output", "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError):
+            log.warning("output unreadable", directory=str(directory), error=str(error))
+        return ""
+
+
+def _exited(run: _Attempt, exit: Exit, output_sha256: str = "") -> StepExited:
     return StepExited(
         run.life,
         run.execution,
@@ -347,6 +359,7 @@ def _exited(run: _Attempt, exit: Exit) -> StepExited:
         exit.output_bytes,
         exit.expect_matched,
         exit.tree_gone,
+        output_sha256,
     )
 
 
