@@ -2,12 +2,13 @@
 
 The history is one real rollback's rows, as the daemon wrote them, again and again under new names: one life,
 a hundredth of `--lives`, and `--lives`, each with a snapshot as the daemon keeps it; the last without one
-too, where every row is verified and folded.
+too, where every row is verified and folded. Then the scorecard of it, and a start from it once it is pruned.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import shutil
 import tempfile
 import time
@@ -19,11 +20,15 @@ from rig import Daemon, busy, figure, running, trigger, write
 from stub import Labels, Stub
 
 from rollbackd.app import restore
-from rollbackd.core.events import Event, LifeOpened
+from rollbackd.app.retention import AT_ONCE
+from rollbackd.app.scoring import Scoring
+from rollbackd.core.events import Checkpoint, Event, LifeOpened
 from rollbackd.core.fold import apply
 from rollbackd.core.record import Recorded, Stamp
 from rollbackd.core.state import State
+from rollbackd.journal.audit import verify_file
 from rollbackd.journal.codec import CODEC
+from rollbackd.journal.reader import Reader
 from rollbackd.journal.sqlite import SqliteJournal
 from rollbackd.journal.statedir import read_uuid
 
@@ -117,8 +122,47 @@ def with_history(configuration: Path, options: argparse.Namespace) -> None:
         (state_dir / "journal.snapshot").unlink()
         if lives == options.lives:
             figure("the same without a snapshot", again(configuration, 1), "s")
+            asyncio.run(scored(state_dir))
+            pruned(configuration)
         else:
             history.journal = opened(state_dir)
+
+
+async def scored(state_dir: Path) -> None:
+    """The scorecard, from nothing: what the first request after a start waits for."""
+    journal = opened(state_dir)
+    stamp = journal.last_stamp()
+    reader = Reader(journal_of(state_dir), origin=read_uuid(state_dir))
+    now = stamp.steady if stamp is not None else 0
+    began = time.perf_counter()
+    card = await Scoring(reader, lambda: now).scorecard(90, None)
+    took = time.perf_counter() - began
+    figure(f"scorecard of all, {card.all.rollbacks} of them in 90 days", took, "s")
+    await reader.close()
+    journal.close()
+
+
+def pruned(configuration: Path) -> None:
+    """All of it behind a checkpoint, and a start from that, with no snapshot to help."""
+    state_dir = configuration.parent / "state"
+    journal = opened(state_dir)
+    state, stamp, upto = restore.restore(journal).state, journal.last_stamp(), journal.head().seq
+    if stamp is None:
+        raise SystemExit("there is no history")
+    journal.append([Checkpoint(at=stamp.steady, upto=upto, kept=(), state=state)], stamp)
+    began = time.perf_counter()
+    while journal.prune(AT_ONCE):
+        pass
+    figure(f"pruning {upto} rows", time.perf_counter() - began, "s")
+    journal.close()
+    state_dir.joinpath("journal.snapshot").unlink()
+    figure("start from the pruned journal, without a snapshot", again(configuration, 1), "s")
+    found = verify_file(journal_of(state_dir), read_uuid(state_dir))
+    figure("rows that verify, and have no body", found.pruned if found.ok else -1, "")
+
+
+def journal_of(state_dir: Path) -> Path:
+    return state_dir / "journal.db"
 
 
 def opened(state_dir: Path) -> SqliteJournal:

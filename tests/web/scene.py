@@ -21,11 +21,12 @@ from rollbackd.core.model import (
     Trigger,
     subject_key,
 )
-from rollbackd.core.record import Head, Recorded, Stamp
+from rollbackd.core.record import Fact, Head, Recorded, Stamp
 from rollbackd.core.soft import Soft
 from rollbackd.core.state import State
 from rollbackd.journal.memory import MemoryJournal
 from rollbackd.metrics import Metrics
+from rollbackd.report.scorecard import KINDS, Scorecard, Tally
 from rollbackd.web import ReloadRefused, Web
 
 MINUTE: Ms = 60_000
@@ -212,6 +213,15 @@ class Scene:
 
     async def events(self, after: int, limit: int) -> list[Recorded]:
         return self.journal.events(after, limit)
+
+    async def scorecard(self, days: int, service: str | None) -> Scorecard:
+        tally = Tally()
+        tally.fold(
+            Fact(row.seq, row.steady, row.kind, row.life, row.body)
+            for row in self.journal.rows()
+            if row.kind in KINDS and row.life is not None and row.body is not None
+        )
+        return tally.scorecard(self.now, days, service)
 
     async def head(self) -> Head:
         return self.journal.head()

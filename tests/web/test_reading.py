@@ -229,6 +229,25 @@ async def test_plans_rollouts_pauses_matters(served: Served) -> None:
     assert row["state"] == "waiting_approval"
 
 
+async def test_the_scorecard(served: Served) -> None:
+    scene = served.scene
+    scene.roll_back()
+    card = await served.get("/api/v1/scorecard?days=7")
+    assert (card["days"], card["all"]["rollbacks"], card["all"]["incidents"]) == (7, 1, 0)
+    share = {"of": 1, "hits": 1, "share": 1.0, "target": 0.95, "verdict": "too_few"}
+    assert card["all"]["shares"]["sla_met"] == {**share, "why": "1 of 1: too few to judge"}
+    assert card["all"]["shares"]["rehearsed"]["share"] is None
+    assert [score["service"] for score in card["services"]] == list(scene.state.config.plans[0].services)  # type: ignore[union-attr]
+    assert (await served.get("/api/v1/scorecard?service=nobody"))["all"]["rollbacks"] == 0
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "x", "1e3"])
+async def test_a_scorecard_of_no_days(served: Served, days: str) -> None:
+    async with served.tcp.get(f"/api/v1/scorecard?days={days}") as answer:
+        assert answer.status == 400
+        assert "a whole number from" in (await answer.json())["error"]
+
+
 async def test_status(served: Served) -> None:
     assert await served.get("/api/v1/status/config") == {"yaml": "instance: test-1\n"}
     assert await served.get("/api/v1/status/buildinfo") == {"instance": "test-1", "version": "0.0-test"}

@@ -18,6 +18,7 @@ from rollbackd import __version__
 from rollbackd.app import files, halt, lastgood, restore, retention, watchdog
 from rollbackd.app.anchors import Anchors
 from rollbackd.app.reports import Reports
+from rollbackd.app.scoring import Scoring
 from rollbackd.app.world import Parts, RealWorld
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from rollbackd.core.soft import Soft
     from rollbackd.core.state import State
     from rollbackd.journal.statedir import StateDir
+    from rollbackd.report.scorecard import Scorecard
 
     T = TypeVar("T")
 
@@ -83,6 +85,7 @@ class Daemon:
         self.metrics = Metrics()
         self.metrics.restored(restored.state)
         self._engine = Engine(restored.state)
+        self._scoring = Scoring(self._reader, self.clock.now)
         self._snapshot_at = self._journal.head().seq
         self._stop = asyncio.Event()
         self.loading = asyncio.Lock()
@@ -197,6 +200,7 @@ class Daemon:
             asyncio.create_task(self.metrics.sample_loop(), name="loop sampler"),
             asyncio.create_task(self._verify_record(), name="verify record"),
             asyncio.create_task(self._anchors.run(), name="anchors"),
+            asyncio.create_task(self._scoring.keep_up(self.metrics), name="scorecard"),
             asyncio.create_task(retention.look_on(self, self._state_dir, asyncio.sleep), name="retention"),
         ]
         try:
@@ -316,6 +320,9 @@ class Daemon:
 
     async def events(self, after: int, limit: int) -> list[Recorded]:
         return await self._reader.events(after, limit)
+
+    async def scorecard(self, days: int, service: str | None) -> Scorecard:
+        return await self._scoring.scorecard(days, service)
 
     def ready(self) -> list[str]:
         """Why not: configuration, recovery, one full evaluation."""

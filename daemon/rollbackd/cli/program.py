@@ -18,6 +18,7 @@ from rollbackd.cli import (
     library,
     rollouts,
     running,
+    scoring,
     testing,
     tuning,
     watching,
@@ -25,7 +26,7 @@ from rollbackd.cli import (
 from rollbackd.cli.errors import Exit, Failed, complain
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Watching": (watching.status, watching.show, watching.report),
+    "Watching": (watching.status, watching.show, watching.report, scoring.scorecard),
     "Acting on a rollback": (
         acting.ack,
         acting.approve,

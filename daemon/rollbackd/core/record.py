@@ -32,6 +32,16 @@ class Recorded(Struct, frozen=True):
     hash: str
 
 
+class Fact(Struct, frozen=True):
+    """One row of a life for whoever counts many: `body` is the event's JSON, in the form of today."""
+
+    seq: int
+    at: Ms  # steady
+    kind: str
+    life: str
+    body: bytes
+
+
 class Head(Struct, frozen=True):
     """Where the chain ends: the outside anchor (I13)."""
 

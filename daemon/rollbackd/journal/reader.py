@@ -7,16 +7,18 @@ on while a batch is written, and shows them only what is durable.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from rollbackd.core.record import Head, JournalBroken, Recorded
+from rollbackd.core.record import Fact, Head, JournalBroken, Recorded
 from rollbackd.journal.chain import Row, genesis, recorded
 from rollbackd.journal.codec import CODEC, Codec
-from rollbackd.journal.table import check_format, last_row, newest, of_life, rows_after
+from rollbackd.journal.table import check_format, last_row, newest, of_kind, of_life, rows_after
 
 T = TypeVar("T")
 
@@ -50,6 +52,21 @@ class Reader:
     async def events(self, after: int, limit: int) -> list[Recorded]:
         """As `SqliteJournal.events`."""
         return await self._read(lambda db: self._recorded(rows_after(db, after, limit=limit)))
+
+    async def facts(self, kinds: Sequence[str], after: int, limit: int) -> list[Fact]:
+        """At most `limit` rows of lives that are of these kinds, ascending; not those whose body is gone or
+        cannot be read."""
+        return await self._read(lambda db: self._facts(db, kinds, after, limit))
+
+    def _facts(self, db: sqlite3.Connection, kinds: Sequence[str], after: int, limit: int) -> list[Fact]:
+        rows = heapq.merge(*(of_kind(db, kind, after) for kind in kinds), key=lambda row: row.seq)
+        return [
+            Fact(row.seq, row.steady, row.kind, row.life, body)
+            for row in islice(rows, limit)
+            if row.life is not None
+            and row.body is not None
+            and (body := self._codec.of_today(row.kind, row.version, row.body)) is not None
+        ]
 
     async def head(self) -> Head:
         """As `SqliteJournal.head`."""

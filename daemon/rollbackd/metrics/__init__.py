@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import time
+from math import nan
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -21,7 +22,7 @@ from rollbackd.metrics.states import StateCollector
 from rollbackd.metrics.triggers import TriggerFamilies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rollbackd.core.engine import Advance
     from rollbackd.core.model import Config, Ms, Verdict
@@ -184,6 +185,13 @@ class Metrics:
         self._of.reload_ok.set(1 if ok else 0)
         if ok:
             self._of.reload_at.set(wall / 1000)
+
+    def scored(self, days: int, shares: Mapping[str, float | None], rollbacks: int, incidents: int) -> None:
+        """The scorecard of so many days. A share that is not known (None) is NaN."""
+        for name, share in shares.items():
+            self._of.score.labels(name, str(days)).set(nan if share is None else share)
+        self._of.scored.labels(str(days)).set(rollbacks)
+        self._of.incidents.labels(str(days)).set(incidents)
 
     def anchored(self, place: str, accepted: bool) -> None:
         """The journal's head was published there, or was refused (I13)."""

@@ -56,6 +56,9 @@ class Families:
         self.append = self._histogram("journal_append_seconds", "How long appends took.", _QUICK)
         self.events = self._counter("journal_events_total", "Events recorded.", "kind")
         self.block = self._histogram("loop_block_seconds", "How late the event loop woke.", _QUICK)
+        self.score = self._gauge("scorecard_ratio", "The share of rollbacks, as judged.", "measure", "days")
+        self.scored = self._gauge("scorecard_rollbacks", "Rollbacks that ended.", "days")
+        self.incidents = self._gauge("scorecard_incidents", "Incidents from failed rollbacks.", "days")
         self.anchors = self._counter("anchors_total", "Heads published, by where and how.", "to", "result")
         self.anchored_at = self._gauge("anchor_last_success_timestamp_seconds", "When one was.", "to")
         for event in EVENTS:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rollbackd.core.signals import Verb
     from rollbackd.core.soft import Soft
     from rollbackd.core.state import State
+    from rollbackd.report.scorecard import Scorecard
 
 
 class ReloadRefused(Exception):
@@ -62,6 +63,10 @@ class Daemon(Protocol):
 
     async def events(self, after: int, limit: int) -> list[Recorded]:
         """Rows with a higher seq than `after`, in order."""
+        ...
+
+    async def scorecard(self, days: int, service: str | None) -> Scorecard:
+        """How rollbacks have gone, of today and the days before it; of all services, or of one."""
         ...
 
     async def head(self) -> Head:

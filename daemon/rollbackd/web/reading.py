@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rollbackd.web.daemon import Daemon
 
 MOST_ENDED = 500
+MOST_DAYS = 366
 
 
 class Reading:
@@ -40,6 +41,7 @@ class Reading:
             web.get("/api/v1/rollbacks", self.rollbacks),
             web.get("/api/v1/rollbacks/{id}", self.rollback),
             web.get("/api/v1/rollbacks/{id}/report", self.report),
+            web.get("/api/v1/scorecard", self.scorecard),
             web.get("/api/v1/pauses", self.pauses),
             web.get("/api/v1/matters", self.matters),
             web.get("/api/v1/status/config", self.config),
@@ -97,6 +99,17 @@ class Reading:
 
         return await self._gate.run(answer)
 
+    async def scorecard(self, request: web.Request) -> web.Response:
+        days, service = _whole(request, "days", "30", MOST_DAYS), request.query.get("service") or None
+        if not days:
+            raise Problem("bad_data", f"days: expected a whole number from 1 to {MOST_DAYS}")
+
+        async def answer() -> web.Response:
+            card = await self._daemon.scorecard(days, service)
+            return await made(lambda: views.scorecard(card))
+
+        return await self._gate.run(answer)
+
     async def pauses(self, _request: web.Request) -> web.Response:
         return await listed(views.pauses(self._daemon.state.pauses))
 
@@ -111,7 +124,11 @@ class Reading:
 
 
 def _limit(request: web.Request) -> int:
-    text = request.query.get("limit", "50")
+    return _whole(request, "limit", "50", MOST_ENDED)
+
+
+def _whole(request: web.Request, name: str, default: str, most: int) -> int:
+    text = request.query.get(name, default)
     if not (text.isascii() and text.isdigit() and len(text) < 6):
-        raise Problem("bad_data", f"limit: expected a whole number from 0 to {MOST_ENDED}")
-    return min(int(text), MOST_ENDED)
+        raise Problem("bad_data", f"{name}: expected a whole number from 0 to {most}")
+    return min(int(text), most)

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from rollbackd.core.glance import armed, blind, disarmed_subjects
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from rollbackd.core.soft import Soft
     from rollbackd.core.state import Capture, Delivery, Disarmed, Matter, Paused, Rollout, State
     from rollbackd.core.windows import Watch
+    from rollbackd.report.scorecard import Scorecard
 
     Json = dict[str, Any]
 
@@ -188,6 +191,11 @@ def _capture(found: Capture) -> Json:
             for item in found.items
         ],
     }
+
+
+def scorecard(card: Scorecard) -> Json:
+    found: Json = msgspec.to_builtins(card)
+    return {**found, "since": rfc3339(card.since)}
 
 
 def pauses(found: Iterable[Paused]) -> Iterator[Json]:
