@@ -10,6 +10,8 @@ import aiohttp
 import pytest
 from tests.web.conftest import Served
 
+from rollbackd.core import events as e
+from rollbackd.core import signals as s
 from rollbackd.web import stream
 
 
@@ -104,3 +106,13 @@ async def test_close_ends_the_streams(served: Served) -> None:
         await served.web.close()
         async with asyncio.timeout(10):
             await answer.content.read()
+
+
+async def test_a_checkpoint_is_told_without_the_state_in_it(served: Served) -> None:
+    """It is all there is, other people's environments included."""
+    served.scene.fire()
+    event = served.scene.take(s.CheckpointDue(3)).events[0]
+    assert isinstance(event, e.Checkpoint)
+    text = stream.frame(9, event.kind(), event, "rollbackd", outputs=True).decode()
+    assert '"state":["api-1"]' in text
+    assert len(text) < 300

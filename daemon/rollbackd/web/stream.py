@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import ClientConnectionResetError, web
 
 from rollbackd.core.model import Config, Plan, Trigger
+from rollbackd.core.state import State
 from rollbackd.web.answers import HEADERS, Problem
 from rollbackd.web.views import rfc3339
 
@@ -153,6 +154,8 @@ def _brief(value: object) -> object:
             return value.name
         case Config():
             return value.hash
+        case State():
+            return list(value.lives)
         case dict() if any(isinstance(one, Trigger) for one in value.values()):
             return list(value)
         case _:
