@@ -183,13 +183,13 @@ class Walker:
         self.seq = before.seq if before else 0
         self.previous = before.hash if before else genesis(origin)
         self.pruned = 0
-        self._behind = behind
+        self.behind = behind
 
     def step(self, row: Row) -> str | None:
         """Why this row does not follow, or None."""
         if row.seq != self.seq + 1:
             return f"row {self.seq + 1} is missing: row {row.seq} comes next"
-        if row.body is None and not self._behind.lets_go(row):
+        if row.body is None and not self.behind.lets_go(row):
             return f"row {row.seq}: its body is missing, and no checkpoint has let it go"
         if not _whole(row):
             return f"row {row.seq}: its body does not match its hash"

@@ -156,6 +156,9 @@ def walk(
     try:
         for row in rows_after(db, after, upto=upto):
             why = walker.step(row)
+            if why is not None and row.body is None:  # let go since this walk began?
+                walker.behind = behind(checkpoint(db))
+                why = walker.step(row)
             if why is not None:
                 return walker.result(after, why)
     except sqlite3.DatabaseError as error:

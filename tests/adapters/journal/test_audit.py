@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.adapters.journal.conftest import ORIGIN, SqliteStore, forgotten, stamp
 
+from rollbackd.core.events import Checkpoint
+from rollbackd.core.state import State
 from rollbackd.journal.audit import verify_file
+from rollbackd.journal.table import walk
 
 
 @pytest.fixture
@@ -71,3 +76,21 @@ def test_of_another_directory(store: SqliteStore) -> None:
     journal.append([forgotten(1)], stamp())
     journal.close()
     assert verify_file(store.path, "another directory").bad == 1
+
+
+def test_while_a_daemon_lets_bodies_go(store: SqliteStore) -> None:
+    """A checkpoint comes when the walk has read the first rows, and the next ones are pruned (J4)."""
+    journal = store.open()
+    journal.append([forgotten(number) for number in range(1, 501)], stamp())
+
+    def meanwhile(statement: str) -> None:
+        if "seq > 200" in statement and journal.checkpoint() is None:
+            journal.append([Checkpoint(at=1, upto=500, kept=(), state=State())], stamp())
+            while journal.prune(1_000):
+                pass
+
+    with closing(sqlite3.connect(f"{store.path.as_uri()}?mode=ro", uri=True)) as db:
+        db.set_trace_callback(meanwhile)
+        found = walk(db, ORIGIN, 0, None)
+    assert (found.ok, found.upto, found.pruned) == (True, 501, 300)
+    journal.close()
