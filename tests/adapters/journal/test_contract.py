@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.adapters.journal.conftest import MemoryStore, Store, forgotten, stamp
+from tests.adapters.journal.conftest import MemoryStore, SqliteStore, Store, forgotten, stamp
 from tests.journals.examples import any_event
 
 from rollbackd.core.events import Checkpoint, Event, LifeHeld, MatterOpened, TriggerForgotten
 from rollbackd.core.record import Head, JournalBroken, JournalFull, Stamp
 from rollbackd.core.state import State
 from rollbackd.journal.memory import MemoryJournal
+from rollbackd.journal.sqlite import SqliteJournal
 
 BATCHES = st.lists(st.lists(any_event(), min_size=1, max_size=4), max_size=5)
 STAMPS = st.builds(
@@ -227,18 +230,30 @@ def test_a_checkpoint_that_says_more_than_was_recorded_is_found(store: Store) ->
     assert store.verify().bad == 3
 
 
-def test_a_full_disk_prunes_nothing(store: Store) -> None:
+@contextmanager
+def refused(store: Store, journal: SqliteJournal | MemoryJournal) -> Iterator[None]:
+    """The disk is full; or, of a real one, somebody else writes."""
+    if isinstance(journal, MemoryJournal):
+        journal.faults.full = True
+        yield
+        journal.faults.full = False
+        return
+    assert isinstance(store, SqliteStore)
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def test_a_disk_that_refuses_prunes_nothing(store: Store) -> None:
     journal = store.open()
-    if not isinstance(journal, MemoryJournal):
-        pytest.skip("the real one's are in test_disk.py")
     journal.append([forgotten(1), checkpoint(1)], stamp())
-    journal.faults.full = True
-    with pytest.raises(JournalFull):
+    with refused(store, journal), pytest.raises(JournalFull):
         journal.prune(10)
     assert journal.verify().pruned == 0
-    journal.faults.full = False
     assert not journal.prune(10)
     assert journal.verify().pruned == 1
+    journal.close()
 
 
 # Snapshots (J3)
