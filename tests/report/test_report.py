@@ -88,8 +88,11 @@ STORIES = {"verified": verified, "failed": failed, "by_hand": by_hand}
 
 @pytest.mark.parametrize("name", STORIES)
 def test_golden(name: str, pytestconfig: pytest.Config) -> None:
+    """But for the anchor's hash, which is another whenever an event has one field more."""
     scene, life = STORIES[name]()
-    assert report(scene, life) == (GOLDEN / f"{name}.md").read_text(encoding="utf-8")
+    assert re.sub("[0-9a-f]{64}", "HASH", report(scene, life)) == (GOLDEN / f"{name}.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_it_holds_what_the_seeds_ask_for() -> None:
