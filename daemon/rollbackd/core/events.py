@@ -11,7 +11,17 @@ from typing import ClassVar, Literal
 
 from msgspec import Struct
 
-from rollbackd.core.model import Action, Artifact, Config, Ms, Plan, Rung, StageName, Trigger
+from rollbackd.core.model import (
+    Action,
+    Artifact,
+    Config,
+    EvidenceKind,
+    Ms,
+    Plan,
+    Rung,
+    StageName,
+    Trigger,
+)
 from rollbackd.core.state import (
     Captured,
     DisarmCause,
@@ -282,6 +292,25 @@ class ServicesUnspent(Event, frozen=True, kw_only=True):
     why: Literal["rollout", "release", "person", "stood_down"]
     by: str = "rollbackd"
     channel: str = ""
+    comment: str = ""
+
+
+# What was shown of plans (P1)
+
+
+class EvidenceAdded(Event, frozen=True, kw_only=True):
+    """It holds for the plan with that hash alone. `said_by` showed it, says `by`."""
+
+    plan: str
+    plan_hash: str
+    evidence: EvidenceKind
+    said_by: str
+    by: str
+    channel: str
+    took: Ms | None = None
+    artifact: str = ""
+    sha256: str = ""
+    size: int = 0  # bytes
     comment: str = ""
 
 
@@ -728,6 +757,7 @@ EVENTS: tuple[type[Event], ...] = (
     PauseBegan,
     PauseEnded,
     ServicesUnspent,
+    EvidenceAdded,
     LifeOpened,
     SubjectJoined,
     SubjectLeft,

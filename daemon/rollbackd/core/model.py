@@ -26,6 +26,33 @@ Arm = Literal["rollout", "always"]
 Operator = Literal[">", ">=", "<", "<=", "==", "!="]
 PlanType = Literal["application", "database", "infrastructure", "configuration", "workflow"]
 
+CheckKind = Literal["version", "schema", "health", "metrics", "functional", "data_consistency"]
+Requirement = Literal[
+    "estimates",
+    "verification",
+    "automation",
+    "scopes",
+    "data_consistency",
+    "checklist",
+    "regions",
+    "gates",
+    "communication",
+    "data_integrity",
+]
+EvidenceKind = Literal[
+    "staging",
+    "production-like",
+    "automatic-triggers",
+    "manual",
+    "partial",
+    "time-measured",
+    "verification",
+    "rehearsal",
+    "multi-region",
+    "training",
+    "review",
+]
+
 ACTIONS: tuple[Action, ...] = ("auto", "auto_with_warning", "ask", "notify", "shadow")
 """Highest first (rule D1)."""
 
@@ -274,6 +301,7 @@ class Check(Struct, frozen=True):
     stored: Stored | None = None
     unknown: str = ""
     measure: Measure | None = None
+    kind: CheckKind | None = None  # what it is about (P1)
 
 
 class StepVerify(Struct, frozen=True):
@@ -433,6 +461,7 @@ class Plan(Struct, frozen=True):
     scope: str = ALL  # which part of the plan this is
     regions: tuple[str, ...] = ()
     at_once: int = 0  # regions in which a parallel step runs at once; 0: all of them
+    exceptions: dict[str, str] = {}  # what of its level it does without, and why (P1)
 
     def narrowed(self, scope: str) -> Plan:
         """This part of the whole plan: its phases, on its services. KeyError if there is no such scope."""

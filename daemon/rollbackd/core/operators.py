@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollbackd.core import arming, capture, decision, ladder, overrides, rollout, validation, wording
+from rollbackd.core import (
+    arming,
+    capture,
+    decision,
+    evidence,
+    ladder,
+    overrides,
+    rollout,
+    validation,
+    wording,
+)
 from rollbackd.core import events as e
 from rollbackd.core import signals as s
 from rollbackd.core.ladder import resolve_matter
@@ -534,4 +544,5 @@ _VERBS: dict[type, Callable[..., str]] = {
     s.Pause: overrides.pause,
     s.Unpause: overrides.unpause,
     s.Rearm: overrides.rearm,
+    s.AddEvidence: evidence.add,
 }

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from rollbackd.core.model import ALL, Artifact, Config, Ms
+from rollbackd.core.model import ALL, Artifact, Config, EvidenceKind, Ms
 
 
 class DaemonStarted(Struct, frozen=True):
@@ -289,6 +289,21 @@ class Rearm(Struct, frozen=True, tag="rearm"):
     comment: str = ""
 
 
+class AddEvidence(Struct, frozen=True, tag="add_evidence"):
+    """What was shown of a plan (P1). `plan_hash`, or its beginning: of the plan that it was shown of; empty:
+    the one in force. The artifact stays where it is; its SHA-256 and size in bytes tell it again."""
+
+    plan: str
+    evidence: EvidenceKind
+    by: str
+    took: Ms | None = None
+    plan_hash: str = ""
+    artifact: str = ""
+    sha256: str = ""
+    size: int = 0
+    comment: str = ""
+
+
 Verb: TypeAlias = (
     Ack
     | Approve
@@ -306,6 +321,7 @@ Verb: TypeAlias = (
     | Pause
     | Unpause
     | Rearm
+    | AddEvidence
 )
 
 

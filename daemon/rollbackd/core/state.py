@@ -15,6 +15,7 @@ from rollbackd.core.model import (
     Artifact,
     CaptureItem,
     Config,
+    EvidenceKind,
     Ms,
     Plan,
     Rung,
@@ -417,6 +418,25 @@ class Rollout(Struct, frozen=True):
     ended: Ms | None = None
 
 
+class Evidence(Struct, frozen=True):
+    """What was shown of the plan with that hash; the newest of its kind (rule P1)."""
+
+    evidence: EvidenceKind
+    plan_hash: str
+    by: str  # who showed it
+    at: Ms
+    actor: str  # who told
+    channel: str
+    took: Ms | None = None
+    artifact: str = ""
+    sha256: str = ""
+    size: int = 0
+    comment: str = ""
+
+
+MOST_HASHES = 16
+"""Of a plan's past: evidence of so many versions is kept."""
+
 DisarmCause = Literal["fired", "standing", "first_window"]
 
 
@@ -611,6 +631,7 @@ class State(Struct, frozen=True):
     matters: dict[str, Matter] = {}
     pages: dict[str, PageState] = {}
     owed_reports: dict[str, int] = {}  # life → the number of the report that is to be written (E6)
+    evidence: dict[str, tuple[Evidence, ...]] = {}  # by plan; one of each kind and hash, the newest last
 
 
 def holders(state: State, services: tuple[str, ...], but: str = "") -> tuple[Life, ...]:

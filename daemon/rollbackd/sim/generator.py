@@ -73,7 +73,7 @@ HOLDABLE = (
 MEDDLING = (
     "tick",
     *("ack", "approve", "veto", "hold", "hold", "abort", "abort_now", "resume", "confirm", "resolve"),
-    *("pause", "pause", "unpause", "rearm", "start", "begin_rollout", "finish_rollout"),
+    *("pause", "pause", "unpause", "rearm", "start", "begin_rollout", "finish_rollout", "add_evidence"),
 )
 
 PARTLY: tuple[Ailment, ...] = (
@@ -666,7 +666,7 @@ def people_meddle(chance: Chance, config: Config, until: Ms) -> Iterator[Happeni
         own = Chance("meddle", chance.below(1 << 30, number))
         verb = own.pick(MEDDLING, "verb")
         answer = own.pick(("done", "retry", "skip"), "answer")
-        if verb in ("start", "begin_rollout", "finish_rollout"):
+        if verb in ("start", "begin_rollout", "finish_rollout", "add_evidence"):
             answer = own.pick(config.plans, "plan").name
         if verb in ("pause", "unpause", "rearm"):
             answer = own.pick(("plan", "trigger"), "of")

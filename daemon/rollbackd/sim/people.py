@@ -23,6 +23,8 @@ def verb_of(says: Says, about: str | None, state: State) -> s.Verb | None:
             return s.BeginRollout(plan, "v1", "v2", HOUR // 4) if plan else None
         case "finish_rollout":
             return s.FinishRollout(plan) if plan else None
+        case "add_evidence":
+            return s.AddEvidence(plan, "staging", "sim", HOUR // 6) if plan else None
         case "start":
             return s.Start(plan, "by hand", scope=says.scope or ALL) if plan else None
         case "pause" | "unpause" | "rearm":

@@ -10,7 +10,16 @@ from rollbackd.core import events as e
 from rollbackd.core.fold.captures import with_rollout
 from rollbackd.core.fold.life import absent
 from rollbackd.core.fold.mapping import drop, put
-from rollbackd.core.state import AUTOMATIC, Alignment, Counting, Disarmed, Paused, Rollout
+from rollbackd.core.state import (
+    AUTOMATIC,
+    MOST_HASHES,
+    Alignment,
+    Counting,
+    Disarmed,
+    Evidence,
+    Paused,
+    Rollout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,6 +199,27 @@ def _services_unspent(state: State, event: e.ServicesUnspent) -> State:
     return replace(state, spent=drop(state.spent, *event.services))
 
 
+def _evidence_added(state: State, event: e.EvidenceAdded) -> State:
+    added = Evidence(
+        evidence=event.evidence,
+        plan_hash=event.plan_hash,
+        by=event.said_by,
+        at=event.at,
+        actor=event.by,
+        channel=event.channel,
+        took=event.took,
+        artifact=event.artifact,
+        sha256=event.sha256,
+        size=event.size,
+        comment=event.comment,
+    )
+    known = state.evidence.get(event.plan, ())
+    others = [x for x in known if (x.evidence, x.plan_hash) != (added.evidence, added.plan_hash)]
+    newest = list(dict.fromkeys(x.plan_hash for x in (added, *reversed(others))))[:MOST_HASHES]
+    kept = (*(x for x in others if x.plan_hash in newest), added)
+    return replace(state, evidence=put(state.evidence, event.plan, kept))
+
+
 HANDLERS: dict[type[e.Event], Callable[..., State]] = {
     e.Checkpoint: _checkpoint,
     e.DaemonStarted: _daemon_started,
@@ -202,6 +232,7 @@ HANDLERS: dict[type[e.Event], Callable[..., State]] = {
     e.PauseBegan: _pause_began,
     e.PauseEnded: _pause_ended,
     e.ServicesUnspent: _services_unspent,
+    e.EvidenceAdded: _evidence_added,
 }
 
 COUNTERS: dict[type[e.Event], Callable[..., State]] = {
