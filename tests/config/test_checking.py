@@ -44,9 +44,10 @@ def test_a_trigger_file_alone_cannot_know_the_plans(base: Path) -> None:
 
 def test_loose_files_are_compared_as_far_as_they_go(base: Path) -> None:
     triggers, plan = base / "triggers" / "ok.yml", base / "plans" / "ok" / "plan.yml"
-    plan.write_text(plan.read_text().replace("timeout: 1m", "timeout: 30m"))
+    plan.write_text(plan.read_text().replace("timeout: 1m", "timeout: 29m"))
+    triggers.write_text(triggers.read_text().replace("name: ok", "name: ok\n    interval: 30s", 1))
     assert whats(triggers) == whats(plan) == []
-    wanted = f"phases: takes 30m and 45s to verify (trigger Fine, {triggers}:5), over its SLA of 30m"
+    wanted = f"phases: takes 29m and 1m30s to verify (trigger Fine, {triggers}:6), over its SLA of 30m"
     assert whats(triggers, plan) == [wanted]
 
 

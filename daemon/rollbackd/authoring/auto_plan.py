@@ -118,11 +118,11 @@ def _text(
     timeout: Ms = round(wanted.seconds * 1000) if wanted.seconds is not None else _TIMEOUT
     settle = max((trigger.recovery().longest_range for trigger in triggers), default=0)
     proof = settle + _VERIFY_WINDOWS * INTERVAL
-    level: Literal[2, 3] = 3 if timeout + proof <= SLA[3] else 2
-    fits = timeout + proof <= SLA[level]
+    sla = SLA[3] if timeout + proof <= SLA[3] else SLA[2]
+    fits = timeout + proof <= sla
     about = [
-        f"{wanted.path.name}, imported by rollbackd. Correct `owner` and `level`.",
-        f"Level {level}: verified within {span(SLA[level])} of the decision, or people are told.",
+        f"{wanted.path.name}, imported by rollbackd. Correct `owner`; level 3 asks for more.",
+        f"Verified within {span(sla)} of the decision, or people are told.",
         *(f"import: {note}" for note in notes),
     ]
     if wanted.seconds is None:
@@ -131,7 +131,7 @@ def _text(
         about.append(
             f"import: {span(timeout)} is beyond the SLA: the estimate says that it seldom takes as long"
         )
-    parts = [modeline(schema), comment(about), f"{VERSION}\n", dump(_head(wanted, level, run))]
+    parts = [modeline(schema), comment(about), f"{VERSION}\n", dump(_head(wanted, sla, run))]
     if wanted.receivers:
         parts.append(comment(["Each must be the name of one of the `receivers:` of rollbackd.yml."]))
         parts.append(dump({"notify": wanted.receivers}))
@@ -141,29 +141,35 @@ def _text(
         )
         asked = [{"check": name, "run": [f"./scripts/checks/{name}.sh"]} for name in checks]
         parts.append(dump({"safety_checks": asked}))
-    estimate = {} if fits else {"estimate": span(SLA[level] - proof)}
+    estimate = {"estimate": span(timeout if fits else sla - proof)}
     step = {"step": "rollback", "run": run, "timeout": span(timeout)}
-    proofs = [check for trigger in triggers for check in _proof(trigger)]
+    names = Names()
+    for check in checks:
+        names.take(check)
+    proofs = [_proof(trigger, names) for trigger in triggers]
     verification = {"verification": proofs} if proofs else {}
     work = {"phases": [{"phase": "rollback", **estimate, "steps": [step]}], **verification}
     return "".join([*parts, dump({**work, "timeout": span(timeout)})])
 
 
-def _head(wanted: Wanted, level: int, run: list[str]) -> dict[str, Any]:
-    head: dict[str, Any] = {"plan": wanted.plan, "owner": "whoever imported this", "level": level}
+def _head(wanted: Wanted, sla: Ms, run: list[str]) -> dict[str, Any]:
+    head: dict[str, Any] = {
+        "plan": wanted.plan,
+        "owner": "whoever imported this",
+        "level": 2,
+        "sla": span(sla),
+    }
     said = {"operation": wanted.operation, "permit": wanted.permit}
     head |= {key: text for key, text in said.items() if text}
     return {**head, "services": [name_from(wanted.service)], "summary": f"What {' '.join(run)[:150]} does"}
 
 
-def _proof(trigger: Trigger) -> list[dict[str, Any]]:
-    """What must hold where the trigger's subjects may have no traffic, and then prove nothing (S3)."""
+def _proof(trigger: Trigger, names: Names) -> dict[str, Any]:
+    """What must hold beside the trigger, whose subjects may have no traffic, and then prove nothing (S3)."""
     condition: Condition = trigger.recovery()
-    if not (trigger.per or condition.total or condition.traffic):
-        return []
     expr = condition.expr
     if condition.total is not None:
         total = condition.total
         expr = f"(({expr}) or 0 * ({total})) / ({total})"
     limit = Limit(_OPPOSITE[condition.breach.op], condition.breach.value)
-    return [{"check": f"{trigger.name}-is-over", "expr": expr, "pass": str(limit)}]
+    return {"check": names.take(f"{trigger.name}-is-over", "over"), "expr": expr, "pass": str(limit)}

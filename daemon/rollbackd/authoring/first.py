@@ -91,7 +91,7 @@ _PLAN = """\
 version: rollbackd/v1
 plan: app
 owner: who answers for this plan
-level: 3 # verified within 15 minutes of the decision, or people are told
+level: 2 # verified within 30 minutes of the decision, or people are told; what 3 asks for: `init plan`
 services: [app] # what it takes hold of: no two rollbacks run on one service
 summary: The app back to its previous version
 needs_previous: true # where nobody said which version that is: ask, do not act

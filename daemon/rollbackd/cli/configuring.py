@@ -21,19 +21,27 @@ if TYPE_CHECKING:
     from rollbackd.config import Checked, Problem, lints
     from rollbackd.config.bundle import Bundle
     from rollbackd.config.loading import Ask
+    from rollbackd.config.promises import Promise
 
 
 @click.command()
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--strict", is_flag=True, help="Exit 3 where there are warnings.")
 @options.annotated
+@click.option("--plans", is_flag=True, help="Say how long each plan takes, and what is to be shown of it.")
 @click.option("--online", is_flag=True, help="Ask Prometheus what it says of the triggers now.")
 @click.option(
     "--prometheus", type=options.Server(), help="Ask that one, without credentials; implies --online."
 )
 @click.option("--explain", metavar="ID", help="Say what a lint means, and do nothing else; `list`: all IDs.")
 def check(
-    paths: Sequence[Path], strict: bool, form: str, online: bool, prometheus: str | None, explain: str | None
+    paths: Sequence[Path],
+    strict: bool,
+    form: str,
+    plans: bool,
+    online: bool,
+    prometheus: str | None,
+    explain: str | None,
 ) -> int:
     """Every error and every doubt of every file, as FILE:LINE:COL: KEY: what; what to do."""
     if explain is not None:
@@ -52,10 +60,13 @@ def check(
         found = {"errors": errors, "warnings": warnings, "problems": [_document(each) for each in problems]}
         found["disabled"] = [_disabled(each) for each in checked.disabled]
         found["untold"] = untold
+        found["plans"] = [_promise(each) for each in checked.promises]
         click.echo(json.dumps(found, indent=2))
     else:
         for problem in problems:
             click.echo(annotation(problem) if form == "github" else _text(problem))
+        for promise in checked.promises if plans and form == "text" else ():
+            click.echo(visible(_promised(promise)))
         click.echo(summary(errors, warnings, len({problem.file for problem in problems}), checked))
     for why in untold:
         complain(f"cannot tell: {why}")
@@ -136,6 +147,27 @@ def summary(errors: int, warnings: int, files: int, checked: Checked) -> str:
 def _text(problem: Problem) -> str:
     warning = " (warning)" if problem.severity == "warning" else ""
     return visible(f"{problem}{warning}{named(problem)}")
+
+
+def _promised(promise: Promise) -> str:
+    plan = promise.plan
+    shown = ", ".join(promise.evidence)
+    return f"{promise.file}: {plan.name}: level {plan.level}, {promise.totals}; to be shown: {shown}"
+
+
+def _promise(promise: Promise) -> dict[str, object]:
+    plan, sums = promise.plan, promise.totals
+    return {
+        "file": promise.file,
+        "plan": plan.name,
+        "level": plan.level,
+        "work_seconds": sums.work / 1000,
+        "verification_seconds": sums.verification / 1000,
+        "sla_seconds": sums.sla / 1000,
+        "buffer_seconds": sums.buffer / 1000,
+        "evidence": list(promise.evidence),
+        "exceptions": plan.exceptions,
+    }
 
 
 def _document(problem: Problem) -> dict[str, object]:

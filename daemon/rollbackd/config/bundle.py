@@ -14,7 +14,15 @@ from rollbackd.config.models.library import LibraryModel
 from rollbackd.config.models.plans import PlanModel
 from rollbackd.config.models.triggers import TriggerFileModel
 from rollbackd.config.names import check_names
-from rollbackd.config.plans import ReadPlan, check_against, check_plan, check_programs, folder_hash
+from rollbackd.config.plans import (
+    ReadPlan,
+    check_against,
+    check_alone,
+    check_plan,
+    check_programs,
+    folder_hash,
+    resolve_plan,
+)
 from rollbackd.config.problem import Problem, errors, one_line
 from rollbackd.config.triggers import (
     ReadTrigger,
@@ -169,14 +177,17 @@ def _judge_together(bundle: Bundle) -> None:
     for read_trigger, trigger in bundle.triggers:
         by_plan.setdefault(trigger.plan, []).append((read_trigger, trigger))
     for plan in bundle.plans:
-        for read_trigger, trigger in by_plan.get(plan.model.plan, ()):
+        resolved, named_by = resolve_plan(plan), by_plan.get(plan.model.plan, ())
+        if not named_by and not errors(plan.document.problems):
+            check_alone(plan.document, resolved)
+        for read_trigger, trigger in named_by:
             if trigger.scope != ALL and trigger.scope not in plan.model.scopes:
                 what = f"plan {trigger.plan} has no scope {trigger.scope}"
                 remedy = f"name one of {', '.join([ALL, *plan.model.scopes])}"
                 read_trigger.document.problem((*read_trigger.loc, "scope"), what, remedy)
                 continue
             line = read_trigger.document.where(read_trigger.loc).line
-            check_against(plan.document, plan.model, trigger, f"{read_trigger.document.shown}:{line}")
+            check_against(plan.document, resolved, trigger, f"{read_trigger.document.shown}:{line}")
 
 
 def _modelled(bundle: Bundle) -> list[tuple[type[Model], Document]]:

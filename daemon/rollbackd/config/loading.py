@@ -15,6 +15,7 @@ from rollbackd.config.bundle import Bundle, gather, judge
 from rollbackd.config.families import families
 from rollbackd.config.plans import resolve_plan
 from rollbackd.config.problem import START, ConfigErrors, Problem, errors, in_order
+from rollbackd.config.promises import Promise, promises
 from rollbackd.config.suites import Suite, read_instance, suite_of
 from rollbackd.config.yaml_source import Document, read
 from rollbackd.core.model import Config
@@ -123,6 +124,7 @@ class Checked:
     plans: int
     whole: bool
     disabled: list[lints.Disabled] = field(default_factory=list)
+    promises: list[Promise] = field(default_factory=list)
 
 
 Ask: TypeAlias = "Callable[[Bundle], list[Problem]]"
@@ -179,6 +181,7 @@ def examine(paths: Iterable[Path | str], today: date | None = None, ask: Ask | N
         plans=sum(len(bundle.plans) for bundle in bundles),
         whole=len(bundles) > 1,
         disabled=sorted(disabled),
+        promises=[promise for bundle in bundles for promise in promises(bundle)],
     )
 
 

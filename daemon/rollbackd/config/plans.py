@@ -19,6 +19,7 @@ from rollbackd.config.models.plans import (
 )
 from rollbackd.config.models.types import Relative
 from rollbackd.config.problem import one_line
+from rollbackd.core import levels
 from rollbackd.core.model import (
     ALL,
     Baseline,
@@ -225,45 +226,35 @@ def _sla(model: PlanModel) -> Ms:
     return SLA[model.level] if model.sla is None else model.sla
 
 
-def check_against(document: Document, model: PlanModel, trigger: Trigger, where: str) -> None:
+def check_alone(document: Document, plan: Plan) -> None:
+    """Note why a plan that no trigger names cannot meet its own SLA, started by hand (rule S3)."""
+    sums = levels.totals(plan, ())
+    if sums.buffer < 0:
+        what = f"cannot meet its own SLA: {sums}"
+        document.problem(("phases",), what, SHORTEN)
+
+
+SHORTEN = "shorten estimates, timeouts, settle or verify_windows"
+
+
+def check_against(document: Document, plan: Plan, trigger: Trigger, where: str) -> None:
     """Note why the plan cannot do what a trigger that names it asks (rule S3)."""
     recovery = trigger.recovery()
-    settle = recovery.longest_range if model.settle is None else model.settle
-    proof = settle + model.verify_windows * trigger.interval
-    work = sum(_estimate(model, phase) for phase in _phases(model, trigger.scope) if phase.after is None)
-    serial = any(step.each == "serial" for phase in model.phases for step in phase.steps)
-    sla = _sla(model) * (max(len(model.regions), 1) if serial else 1)
+    part = plan.narrowed(trigger.scope)
+    sums = levels.totals(part, [trigger])
     by = f"trigger {trigger.name}, {where}"
-    if work + proof > sla:
-        what = f"takes {span(work)} and {span(proof)} to verify ({by}), over its SLA of {span(sla)}"
-        document.problem(("phases",), what, "shorten estimates, timeouts, settle or verify_windows")
-    if model.verify_within is not None and model.verify_within < proof:
-        what = f"is too short to verify ({by}), which takes {span(proof)}"
-        document.problem(("verify_within",), what, f"write {span(proof)} or more")
-    queried = any(check.expr is not None and check.on_fail == "fail" for check in model.verification)
+    if sums.buffer < 0:
+        takes = f"{span(sums.work)} and {span(sums.verification)} to verify"
+        what = f"takes {takes} ({by}), over its SLA of {span(sums.sla)}"
+        document.problem(("phases",), what, SHORTEN)
+    if plan.verify_within is not None and plan.verify_within < sums.verification:
+        what = f"is too short to verify ({by}), which takes {span(sums.verification)}"
+        document.problem(("verify_within",), what, f"write {span(sums.verification)} or more")
+    queried = any(check.query is not None and check.on_fail == "fail" for check in plan.verification)
     proves_nothing = trigger.per or any(leaf.total or leaf.traffic for leaf in recovery.leaves())
     if proves_nothing and not queried:
         what = f"holds no check with `expr` that can fail, and {by} has per, ratio or traffic"
         document.problem(("verification",), what, "add one: subjects without traffic prove nothing")
-
-
-def _phases(model: PlanModel, scope: str) -> list[PhaseModel]:
-    part = model.scopes.get(scope)
-    return [phase for phase in model.phases if part is None or phase.phase in part.phases]
-
-
-def _estimate(model: PlanModel, phase: PhaseModel) -> Ms:
-    if phase.estimate is not None:
-        return phase.estimate
-    return sum((step.timeout or 0) * _rounds(model, step) for step in phase.steps)
-
-
-def _rounds(model: PlanModel, step: StepModel) -> int:
-    """How often the step runs, one after the other."""
-    regions = len(step.regions or model.regions)
-    if step.each is None:
-        return 1
-    return regions if step.each == "serial" else -(-regions // (model.at_once or regions))
 
 
 def resolve_plan(read: ReadPlan) -> Plan:
@@ -305,7 +296,13 @@ def resolve_plan(read: ReadPlan) -> Plan:
         regions=tuple(dict.fromkeys(model.regions)),
         at_once=model.at_once or 0,
         scopes=tuple(_scope(name, scope, model) for name, scope in model.scopes.items()),
+        exceptions=_exceptions(model),
     )
+
+
+def _exceptions(model: PlanModel) -> dict[str, str]:
+    said = {name: getattr(model.exceptions, name, None) for name in levels.WANTED}
+    return {name: because for name, because in said.items() if because is not None}
 
 
 def _scope(name: str, model: ScopeModel, plan: PlanModel) -> Scope:
@@ -407,4 +404,5 @@ def _check(model: QuestionModel) -> Check:
         every=getattr(model, "every", None),
         prints=model.prints,
         baseline=baseline,
+        kind=getattr(model, "kind", None),
     )

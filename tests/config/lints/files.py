@@ -31,7 +31,7 @@ owner: oncall
 level: 2
 services: [s]
 summary: Back to the previous version
-phases: [{phase: revert, steps: [{step: go, run: ["true"], timeout: 1m}]}]
+phases: [{phase: revert, estimate: 1m, steps: [{step: go, run: ["true"], timeout: 1m}]}]
 verification: [{check: errors, expr: 'sum(rate(x_errors_total[1m]))', pass: "< 1"}]
 """
 RELEASE = "release: {run: [echo, v1]}\n"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from rollbackd.config.lints import levels
 from rollbackd.config.lints.directives import Disable, note, read_directives
 from rollbackd.config.lints.lint import Watched
 from rollbackd.config.lints.registry import FIXED, LINTS
 from rollbackd.config.problem import Problem, one_line
+from rollbackd.config.promises import sound_plans
 from rollbackd.config.validate import nearest
 from rollbackd.config.yaml_source import read
 
@@ -43,8 +45,8 @@ class Settled(NamedTuple):
 
 
 def find(bundle: Bundle, today: date) -> list[Problem]:
-    """What every lint finds in the bundle's sound triggers, and in what its templates make of their examples,
-    disabled or not."""
+    """What every lint finds in the bundle's sound triggers and plans, and in what its templates make of their
+    examples, disabled or not."""
     plans = {plan.model.plan: plan.model for plan in bundle.plans}
     said = {id(document): read_directives(document) for document in bundle.trigger_files}
     tested = {folder: _tested(folder) for folder in {each.path.parent for each in bundle.trigger_files}}
@@ -63,6 +65,10 @@ def find(bundle: Bundle, today: date) -> list[Problem]:
         )
         for lint, look in _FINDING:
             found += (problem(document, lint, finding) for finding in look(watched))
+    # Who is told may be said in a rollbackd.yml that is not here.
+    notify = bundle.settings.notify if bundle.settings is not None else ["?"]
+    for plan, resolved, _ in sound_plans(bundle):
+        found += (problem(plan.document, lint, one) for lint, one in levels.of_plan(resolved, notify))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollbackd.config.lints import acting, judging, online, samples, vectors
+from rollbackd.config.lints import acting, judging, levels, online, samples, vectors
 from rollbackd.config.lints.lint import Lint
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ SECTIONS: dict[str, tuple[Lint, ...]] = {
     "Which series it yields": vectors.LINTS,
     "How readings are judged": judging.LINTS,
     "What a trigger may do": acting.LINTS,
+    "What a plan lacks for its level": levels.LINTS,
     "What Prometheus answers (`--online`)": online.LINTS,
     "What comments say": _COMMENTS,
 }

@@ -20,7 +20,7 @@ from rollbackd.config.models.types import (
     Url,
     Whole,
 )
-from rollbackd.core.model import BASELINE, Limit, Ms
+from rollbackd.core.model import BASELINE, CheckKind, Limit, Ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,8 +109,16 @@ class SafetyCheckModel(QuestionModel):
     """Asked before anything is done; a failure lowers to `ask` (rule D2)."""
 
 
+Kind = Annotated[
+    CheckKind | None,
+    Field(description="what it is about. Level 3 wants one of data_consistency (P1)"),
+]
+
+
 class ValidationCheckModel(QuestionModel):
     """Asked again and again after success; twice failed in a row, it pages (rule S4)."""
+
+    kind: Kind = None
 
     every: Annotated[
         Annotated[Ms, Duration("10s", "6h")] | None,
@@ -123,6 +131,8 @@ class ValidationCheckModel(QuestionModel):
 
 class VerificationModel(QuestionModel):
     """Asked each interval once the steps are done (rule S3)."""
+
+    kind: Kind = None
 
     windows: Annotated[
         Annotated[int, Whole(1, 100)] | None,

@@ -292,6 +292,21 @@ class ScopeModel(Model):
     summary: Annotated[Line, Field(description="when it is enough")] = ""
 
 
+class ExceptionsModel(Model):
+    """By requirement: why the plan does without. It is shown to whoever grants a permit (rule P1)."""
+
+    estimates: Annotated[Line | None, Field(description="why a phase says no estimate")] = None
+    verification: Annotated[Line | None, Field(description="why only the trigger proves it")] = None
+    automation: Annotated[Line | None, Field(description="why not all of it runs by itself")] = None
+    scopes: Annotated[Line | None, Field(description="why no part can be rolled back by itself")] = None
+    data_consistency: Annotated[Line | None, Field(description="why no check of the data")] = None
+    checklist: Annotated[Line | None, Field(description="why people have nothing to go through")] = None
+    regions: Annotated[Line | None, Field(description="why it names no regions")] = None
+    gates: Annotated[Line | None, Field(description="why no person approves before it goes on")] = None
+    communication: Annotated[Line | None, Field(description="why nobody is told")] = None
+    data_integrity: Annotated[Line | None, Field(description="why the data is not checked in full")] = None
+
+
 class ItemModel(Model):
     item: Annotated[Line, Field(description="what a person looks at")]
     owner: Annotated[str, Text(least=0), Field(description="who is to")] = ""
@@ -337,6 +352,10 @@ class PlanModel(Model):
         Literal[2, 3, 4],
         Field(description="sets the SLA (S1). Verified within 30m at level 2, 15m at 3, 10m at 4"),
     ]
+    exceptions: Annotated[
+        ExceptionsModel | None,
+        Field(description="what of its level the plan does without, and why (P1)"),
+    ] = None
     type: Annotated[PlanType, Field(description="what is rolled back. For people")] = "application"
     risk: Annotated[Line | None, Field(description="for people")] = None
     operation: Annotated[Line | None, Field(description="the change it undoes. For people, in reports")] = (
