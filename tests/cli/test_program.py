@@ -47,7 +47,7 @@ def test_help_mentions_every_option_in_a_line(path: tuple[str, ...], command: cl
 NAMED = (
     "run check status show start rollout ack approve veto hold resume abort confirm tick resolve "
     "pause unpause rearm reload audit report version demo library test backtest init "
-    "import schema capture scorecard"
+    "import schema capture scorecard evidence gate"
 )
 
 

@@ -66,6 +66,11 @@ VERBS = [
         "/api/v1/triggers/Api/rearm",
         {"subject": {"cohort": "canary"}, "comment": "fixed"},
     ),
+    (
+        "evidence add api --kind rehearsal --by bob --took 9m --hash abcdef -c twice",
+        "/api/v1/plans/api/evidence",
+        {"kind": "rehearsal", "by": "bob", "took": "9m", "hash": "abcdef", "comment": "twice"},
+    ),
     ("rearm --plan api -c fixed", "/api/v1/plans/api/rearm", {"comment": "fixed"}),
 ]
 

@@ -39,6 +39,11 @@ VERBS: list[tuple[str, dict[str, Any], s.Verb]] = [
         s.Start("api", "r", "drain", {"cohort": "x"}, True),
     ),
     ("plans/api/rearm", {"comment": "c"}, s.Rearm(plan="api", comment="c")),
+    (
+        "plans/api/evidence",
+        {"kind": "staging", "by": "bob", "took": "9m", "hash": "abcdef", "artifact": "l", "sha256": "0" * 64},
+        s.AddEvidence("api", "staging", "bob", 540_000, "abcdef", "l", "0" * 64),
+    ),
     ("triggers/T/rearm", {"subject": {"a": "b"}}, s.Rearm(trigger="T", subject={"a": "b"})),
     (
         "rollouts",

@@ -16,6 +16,7 @@ from rollbackd.cli import (
     captures,
     configuring,
     library,
+    proving,
     rollouts,
     running,
     scoring,
@@ -40,6 +41,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         acting.start,
     ),
     "Saying what may act": (rollouts.rollout, captures.capture, acting.pause, acting.unpause, acting.rearm),
+    "Showing that it works": (proving.evidence, proving.gate),
     "Tuning triggers": (testing.test, tuning.backtest),
     "Configuring": (
         configuring.check,

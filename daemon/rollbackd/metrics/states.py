@@ -8,6 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from rollbackd.core import sla
+from rollbackd.core.permit import permit
 from rollbackd.core.state import State
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class StateCollector(Collector):
         yield from _plans(state)
         yield _paused(state)
         yield _aligned(state)
+        yield _gates(state)
 
 
 def _family(name: str, text: str, label: str) -> GaugeMetricFamily:
@@ -84,6 +86,15 @@ def _aligned(state: State) -> Metric:
     for group in state.config.groups if state.config is not None else ():
         known = state.alignments.get(group.name)
         family.add_metric([group.name], int(known is not None and known.targets > 0))
+    return family
+
+
+def _gates(state: State) -> Metric:
+    text = "1 where the gate is open: the plan is complete and proven enough for its level."
+    family = GaugeMetricFamily("rollbackd_gate_open", text, labels=["gate", "plan"])
+    config = state.config if state.finish_only is None else None
+    for plan in config.plans if config is not None else ():
+        family.add_metric(["permit", plan.name], int(permit(state, plan).granted))
     return family
 
 

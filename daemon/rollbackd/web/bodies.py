@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from rollbackd.core import signals as s
-from rollbackd.core.model import ALL
+from rollbackd.core.model import ALL, EvidenceKind
 from rollbackd.core.notation import parse_duration
 from rollbackd.web.answers import Problem
 
@@ -90,6 +90,16 @@ class Unpause(_Body, frozen=True, kw_only=True):
 
 class RearmTrigger(_Body, frozen=True, kw_only=True):
     subject: Labels = {}
+
+
+class AddEvidence(_Body, frozen=True, kw_only=True):
+    kind: EvidenceKind
+    by: Name
+    took: str | None = None
+    plan_hash: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{6,64})?\Z")] = field(default="", name="hash")
+    artifact: Name | None = None
+    sha256: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")] = ""
+    size: Annotated[int, Meta(ge=0, le=1 << 50)] = 0
 
 
 def read(raw: bytes, shape: type[B]) -> B:
@@ -201,3 +211,20 @@ def rearm_plan(plan: str, raw: bytes) -> s.Verb:
 def rearm_trigger(trigger: str, raw: bytes) -> s.Verb:
     body = read(raw, RearmTrigger)
     return s.Rearm(trigger=trigger, subject=body.subject, comment=body.comment)
+
+
+def add_evidence(plan: str, raw: bytes) -> s.Verb:
+    body = read(raw, AddEvidence)
+    if (body.artifact is None) != (body.sha256 == ""):
+        raise Problem("bad_data", "artifact, sha256: give both, or neither")
+    return s.AddEvidence(
+        plan,
+        body.kind,
+        body.by,
+        duration(body.took, "took") if body.took is not None else None,
+        body.plan_hash,
+        body.artifact or "",
+        body.sha256,
+        body.size,
+        body.comment,
+    )

@@ -13,6 +13,7 @@ from rollbackd.web.archive import Archive
 from rollbackd.web.gate import Gate
 
 if TYPE_CHECKING:
+    from rollbackd.core.model import Plan
     from rollbackd.metrics import Metrics
     from rollbackd.web.daemon import Daemon
 
@@ -36,6 +37,8 @@ class Reading:
             web.get("/metrics", self.metrics),
             web.get("/api/v1/triggers", self.triggers),
             web.get("/api/v1/plans", self.plans),
+            web.get("/api/v1/plans/{plan}/evidence", self.evidence),
+            web.get("/api/v1/gates/permit/{plan}", self.permit),
             web.get("/api/v1/rollouts", self.rollouts),
             web.get("/api/v1/captures", self.captures),
             web.get("/api/v1/rollbacks", self.rollbacks),
@@ -68,6 +71,23 @@ class Reading:
 
     async def plans(self, _request: web.Request) -> web.Response:
         return await listed(views.plans(self._daemon.state))
+
+    async def evidence(self, request: web.Request) -> web.Response:
+        return success(views.evidence(self._daemon.state, self._plan(request)))
+
+    async def permit(self, request: web.Request) -> web.Response:
+        return success(views.permit(self._daemon.state, self._plan(request)))
+
+    def _plan(self, request: web.Request) -> Plan:
+        """Of the configuration in force. Problem: there is none of that name."""
+        config, name = self._daemon.state.config, request.match_info["plan"]
+        if config is None:
+            raise Problem("unavailable", "no configuration is loaded yet")
+        plan = config.plan(name)
+        if plan is None:
+            known = ", ".join(each.name for each in config.plans) or "none"
+            raise Problem("not_found", f"there is no plan {name}; the plans are {known}")
+        return plan
 
     async def rollouts(self, _request: web.Request) -> web.Response:
         return await listed(views.rollouts(self._daemon.state))

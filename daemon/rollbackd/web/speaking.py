@@ -43,6 +43,7 @@ class Speaking:
             "/api/v1/plans/{plan}/capture": self._named("plan", bodies.take_capture),
             "/api/v1/plans/{plan}/start": self._named("plan", bodies.start),
             "/api/v1/plans/{plan}/rearm": self._named("plan", bodies.rearm_plan),
+            "/api/v1/plans/{plan}/evidence": self._named("plan", bodies.add_evidence),
             "/api/v1/triggers/{trigger}/rearm": self._named("trigger", bodies.rearm_trigger),
             "/api/v1/pauses": self._plain(lambda _, raw: bodies.pause(raw)),
             "/api/v1/pauses/end": self._plain(lambda _, raw: bodies.unpause(raw)),

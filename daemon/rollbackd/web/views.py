@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rollbackd.core.glance import armed, blind, disarmed_subjects
+from rollbackd.core.permit import permit as ask_permit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from rollbackd.core.model import Ms, Plan, Trigger
     from rollbackd.core.soft import Soft
-    from rollbackd.core.state import Capture, Delivery, Disarmed, Matter, Paused, Rollout, State
+    from rollbackd.core.state import Capture, Delivery, Disarmed, Evidence, Matter, Paused, Rollout, State
     from rollbackd.core.windows import Watch
     from rollbackd.report.scorecard import Scorecard
 
@@ -130,6 +131,59 @@ def _plan(plan: Plan, state: State) -> Json:
         ],
         "captures": [item.name for item in plan.capture],
         "spent": [service for service in plan.services if service in state.spent],
+    }
+
+
+def evidence(state: State, plan: Plan) -> Json:
+    """`current`: of the plan as it is; `earlier`: of what it was. The newest of each kind and hash."""
+    known = state.evidence.get(plan.name, ())
+    return {
+        "plan": plan.name,
+        "hash": plan.hash,
+        "sla_seconds": plan.allowed() / 1000,
+        "current": [_evidence(each, plan) for each in known if each.plan_hash == plan.hash],
+        "earlier": [_evidence(each, plan) for each in known if each.plan_hash != plan.hash],
+    }
+
+
+def _evidence(found: Evidence, plan: Plan) -> Json:
+    took = found.took
+    return {
+        "kind": found.evidence,
+        "hash": found.plan_hash,
+        "took_seconds": took / 1000 if took is not None else None,
+        "within_sla": took <= plan.allowed() if took is not None else None,
+        "by": found.by,
+        "at": rfc3339(found.at),
+        "actor": found.actor,
+        "channel": found.channel,
+        "artifact": found.artifact or None,
+        "sha256": found.sha256 or None,
+        "size": found.size if found.artifact else None,
+        "comment": found.comment,
+    }
+
+
+def permit(state: State, plan: Plan) -> Json:
+    """Whether the plan may grant a change its permit (P1). `open` is null where that cannot be told."""
+    found = ask_permit(state, plan)
+    sums = found.totals
+    return {
+        "gate": "permit",
+        "plan": plan.name,
+        "hash": plan.hash,
+        "level": plan.level,
+        "open": None if state.finish_only is not None else found.granted,
+        "cannot_tell": state.finish_only,
+        "reasons": [{"about": x.about, "what": x.what, "remedy": x.remedy} for x in found.reasons],
+        "exceptions": found.excepted,
+        "totals": {
+            "work_seconds": sums.work / 1000,
+            "verification_seconds": sums.verification / 1000,
+            "sla_seconds": sums.sla / 1000,
+            "buffer_seconds": sums.buffer / 1000,
+        },
+        "evidence": [_evidence(each, plan) for each in found.evidence],
     }
 
 
