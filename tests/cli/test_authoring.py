@@ -147,3 +147,27 @@ def test_schema(kind: str) -> None:
 
 def test_schema_of_what_is_none() -> None:
     assert rollbackd("schema", "card").exit_code == 2
+
+
+def test_init_plan_writes_one_more_plan_and_never_over_another(tmp_path: Path) -> None:
+    assert rollbackd("init", str(tmp_path)).exit_code == 0
+    result = rollbackd("init", "plan", "pay", str(tmp_path))
+    assert result.exit_code == 0
+    assert "schema/" not in result.stdout
+    assert f"rollbackd check --plans {tmp_path / 'plans' / 'pay'}" in result.stderr
+    assert rollbackd("check", "--strict", str(tmp_path)).exit_code == 0
+    again = rollbackd("init", "plan", "pay", str(tmp_path))
+    assert (again.exit_code, "is there already" in again.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("args", [("plan",), ("plan", "a b"), ("plan", "../x"), ("--plan", "x"), ("a", "b")])
+def test_init_of_what_is_none(args: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert rollbackd("init", *args).exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_first_set_in_a_folder_called_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert rollbackd("init", "./plan").exit_code == 0
+    assert (tmp_path / "plan" / "rollbackd.yml").exists()

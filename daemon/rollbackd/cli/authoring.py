@@ -163,9 +163,26 @@ def auto_rollback(file: Path, output: Path, service: str | None) -> int:
     return Exit.YES
 
 
-@click.command()
-@click.argument("folder", metavar="[DIR]", default=".", type=options.File(exists=False, folder=True))
-def init(folder: Path) -> int:
+class Init(click.Group):
+    """`init [DIR]` is `init set [DIR]`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = ["set", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=Init)
+def init() -> None:
+    """Write files to begin with: a first set into DIR (`init [DIR]`), or one more plan (`init plan NAME`)."""
+
+
+FOLDER = click.argument("folder", metavar="[DIR]", default=".", type=options.File(exists=False, folder=True))
+
+
+@init.command("set")
+@FOLDER
+def first(folder: Path) -> int:
     """A first set of files: it works as it is, watches, and does nothing."""
     from rollbackd.authoring.first import NEXT, first_set
 
@@ -176,6 +193,21 @@ def init(folder: Path) -> int:
     wide = max(len(command) for command, _ in NEXT)
     for command, tells in NEXT:
         click.echo(f"  {command:{wide}}   # {tells}")
+    return Exit.YES
+
+
+@init.command("plan")
+@click.argument("name", type=Name())
+@FOLDER
+def one_plan(name: str, folder: Path) -> int:
+    """A plan to be filled in, below the DIR of rollbackd.yml; its scripts fail until they are written."""
+    from rollbackd.authoring.first import schemas
+    from rollbackd.authoring.plan_template import plan_template
+
+    missing = [schema for schema in schemas() if not os.path.lexists(folder / schema.name)]
+    _place(folder, [*plan_template(name), *missing])
+    where = shlex.quote(str(folder / "plans" / name))
+    _tell([f"plan {name}: write what its scripts do, then `rollbackd check --plans {where}`"])
     return Exit.YES
 
 
