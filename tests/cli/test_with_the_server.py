@@ -133,3 +133,24 @@ async def test_a_rollout_waits_for_its_capture(tmp_path: Path) -> None:
     without = await site.run(*begin, "--without-capture", "-c", "urgent")
     assert (without.exit_code, "is open since" in without.stderr) == (5, True)
     await web.close()
+
+
+async def test_evidence_opens_the_permit_step_by_step(site: Site, tmp_path: Path) -> None:
+    """P1: what is missing, who said what, and nothing of a plan that has changed since."""
+    log = tmp_path / "run.log"
+    log.write_text("rolled back\n")
+    told = ("--artifact", str(log), "--took", "9m", "-c", "twice")
+    added = await site.run("evidence", "add", "api", "--kind", "staging", "--by", "bob", *told)
+    assert added.stdout == "staging of api (c0ffee) is on record\n"
+    (kept,) = json.loads((await site.run("evidence", "list", "api", "--json")).stdout)["current"]
+    assert (kept["artifact"], kept["size"], kept["within_sla"]) == ("run.log", 12, True)
+    listed = (await site.run("evidence", "list", "api")).stdout
+    assert all(
+        part in listed for part in ("staging", "c0ffee", "9m", "bob", f"run.log {kept['sha256'][:12]}")
+    )
+    closed = await site.run("gate", "permit", "api")
+    assert closed.exit_code == 1
+    assert "  review: somebody else than the owner read it: nothing on record; do it, then " in closed.stdout
+    assert "staging:" not in closed.stdout
+    other = ("evidence", "add", "api", "--kind", "review", "--by", "cem", "--hash", "abcdef")
+    assert (await site.run(*other)).exit_code == 5
