@@ -42,6 +42,7 @@ def everything(folder: Path) -> Path:
         'prometheus: {urls: ["http://127.0.0.1:9090"]}\n'
         "state_dir: state\n"
         'receivers: [{name: terminal, webhook: {url: "http://127.0.0.1:9/"}}]\n'
+        "notify: [terminal]\n"
     )
     return main
 

@@ -379,6 +379,15 @@ class RelativeComparison(Comparison):
         plus = float(found["plus"] or 0) * (-1 if found["sign"] == "-" else 1)
         return Relative(cast("Operator", found["op"]), float(found["times"] or 1), plus)
 
+    def schema(self) -> JsonSchemaValue:
+        relative = (
+            r"^\s*(>=|<=|==|!=|>|<) *baseline *(\* *\d{1,9}(\.\d{1,9})? *)?([-+] *\d{1,9}(\.\d{1,9})? *)?$"
+        )
+        return {
+            "anyOf": [super().schema(), {"type": "string", "pattern": relative}],
+            "examples": ["> 0.01", "<= baseline * 1.1"],
+        }
+
 
 def _compared(value: object) -> str:
     """What to write in place of what is no comparison."""
