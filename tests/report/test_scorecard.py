@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tests.journals.examples import example
 
 from rollbackd.core import events as e
+from rollbackd.core.model import EvidenceKind
 from rollbackd.core.record import Fact
 from rollbackd.core.state import End
 from rollbackd.journal.codec import CODEC
@@ -37,8 +38,7 @@ class Book:
         for event in events:
             said = CODEC.encode(replace(event, at=at))
             if said.kind in KINDS:
-                assert said.life is not None
-                self.facts.append(Fact(next(self._seq), at, said.kind, said.life, said.body))
+                self.facts.append(Fact(next(self._seq), at, said.kind, said.life or "", said.body))
 
     def life(
         self,
@@ -78,8 +78,14 @@ class Book:
             self.tell(ended + resolved, said)
         return life
 
-    def score(self, days: int = 90, now: int = NOW, service: str | None = None, **tally: Any) -> Score:
-        folded = Tally(**tally)
+    def shown(self, day: float, evidence: EvidenceKind = "rehearsal", plan_hash: str = "h1") -> None:
+        added = e.EvidenceAdded(
+            at=0, plan="api", plan_hash=plan_hash, evidence=evidence, said_by="bo", by="ann", channel="unix"
+        )
+        self.tell(START + int(day * DAY), added)
+
+    def score(self, days: int = 90, now: int = NOW, service: str | None = None) -> Score:
+        folded = Tally()
         folded.fold(self.facts)
         return folded.scorecard(now, days, service).all
 
@@ -208,15 +214,24 @@ def test_times_are_those_of_the_slas_clock(book: Book) -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "hits", "of", "verdict"), [({"h1": True}, 2, 2, "met"), ({}, 0, 2, "missed")]
+    ("evidence", "day", "of_plan", "hits", "of", "verdict"),
+    [
+        ("rehearsal", 1, "h1", 2, 2, "met"),
+        ("rehearsal", 88.5, "h1", 1, 1, "met"),  # of the first nothing was known then
+        ("rehearsal", 1, "h2", 0, 2, "missed"),
+        ("staging", 1, "h1", None, 2, "unknown"),
+    ],
 )
-def test_rehearsals_come_from_whoever_knows(
-    book: Book, known: dict[str, bool], hits: int, of: int, verdict: str
+def test_rehearsals_are_those_on_record_of_the_plan_as_it_was(
+    book: Book, evidence: EvidenceKind, day: float, of_plan: str, hits: int | None, of: int, verdict: str
 ) -> None:
+    if day < 2:
+        book.shown(day, evidence, of_plan)
+    book.life(88)
+    if day >= 2:
+        book.shown(day, evidence, of_plan)
     book.life(89)
-    book.life(89)
-    score = book.score(rehearsed=lambda hash, _at: known.get(hash, False))
-    assert verdicts(score)["rehearsed"] == (hits, of, verdict)
+    assert verdicts(book.score())["rehearsed"] == (hits, of, verdict)
 
 
 def test_memory_does_not_grow_with_rollbacks() -> None:

@@ -33,7 +33,8 @@ class Recorded(Struct, frozen=True):
 
 
 class Fact(Struct, frozen=True):
-    """One row of a life for whoever counts many: `body` is the event's JSON, in the form of today."""
+    """One row for whoever counts many: `body` is the event's JSON, in the form of today. `life`: empty where
+    it is of none."""
 
     seq: int
     at: Ms  # steady

@@ -54,17 +54,16 @@ class Reader:
         return await self._read(lambda db: self._recorded(rows_after(db, after, limit=limit)))
 
     async def facts(self, kinds: Sequence[str], after: int, limit: int) -> list[Fact]:
-        """At most `limit` rows of lives that are of these kinds, ascending; not those whose body is gone or
+        """At most `limit` rows that are of these kinds, ascending; not those whose body is gone or
         cannot be read."""
         return await self._read(lambda db: self._facts(db, kinds, after, limit))
 
     def _facts(self, db: sqlite3.Connection, kinds: Sequence[str], after: int, limit: int) -> list[Fact]:
         rows = heapq.merge(*(of_kind(db, kind, after) for kind in kinds), key=lambda row: row.seq)
         return [
-            Fact(row.seq, row.steady, row.kind, row.life, body)
+            Fact(row.seq, row.steady, row.kind, row.life or "", body)
             for row in islice(rows, limit)
-            if row.life is not None
-            and row.body is not None
+            if row.body is not None
             and (body := self._codec.of_today(row.kind, row.version, row.body)) is not None
         ]
 

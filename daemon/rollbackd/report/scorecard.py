@@ -5,14 +5,15 @@ A day is one of UTC. A rollback is a life that began; it counts on the day it en
     SLA met       verified, and no SLA breached, of all that ended
     success       verified, of all that ended
     automated     fired by triggers and begun without anybody's approval, of all that ended
-    rehearsed     whose plan, as it was, had been rehearsed; unknown where nothing is recorded of rehearsals
+    rehearsed     whose plan, as it was, had been rehearsed by the decision (P1); unknown where there was no
+                  rehearsal of any plan on record yet
     incidents     that ended failed, unverified or aborted and that nobody resolved within `RESOLVED_WITHIN`
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import Struct
@@ -22,7 +23,7 @@ from rollbackd.core.model import Ms
 from rollbackd.core.state import AUTOMATIC, BAD_ENDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from rollbackd.core.record import Fact
 
@@ -39,9 +40,6 @@ _DIGITS = 3  # of a duration: what is kept of it, so that memory does not grow w
 Name = Literal["sla_met", "success", "automated", "rehearsed"]
 TARGETS: dict[Name, float] = {"sla_met": 0.95, "success": 0.95, "automated": 0.8, "rehearsed": 1.0}
 NO_REHEARSALS = "no rehearsal is on record"
-
-Rehearsed: TypeAlias = "Callable[[str, Ms], bool | None]"
-"""Whether the plan of this hash had been rehearsed by then; None: nothing is recorded of rehearsals."""
 
 
 class Share(Struct, frozen=True):
@@ -116,12 +114,19 @@ class _At(Struct):
     at: Ms
 
 
+class _Shown(Struct):
+    at: Ms
+    plan_hash: str
+    evidence: str
+
+
 class _Ended(Struct):
     at: Ms
     end: str
 
 
-_READ: dict[str, msgspec.json.Decoder[_Opened | _At | _Began | _Widened | _Ended]] = {
+_READ: dict[str, msgspec.json.Decoder[_Opened | _At | _Began | _Widened | _Ended | _Shown]] = {
+    e.EvidenceAdded.kind(): msgspec.json.Decoder(_Shown),
     e.LifeOpened.kind(): msgspec.json.Decoder(_Opened),
     e.LifeApproved.kind(): msgspec.json.Decoder(_At),
     e.RollbackBegan.kind(): msgspec.json.Decoder(_Began),
@@ -187,8 +192,8 @@ class Tally:
     """Folds facts in the order of the journal. Memory grows with days, services, triggers and what is open,
     never with rollbacks. `days`: how many are kept."""
 
-    def __init__(self, rehearsed: Rehearsed = lambda _hash, _at: None, days: int = 366) -> None:
-        self._rehearsed = rehearsed
+    def __init__(self, days: int = 366) -> None:
+        self._rehearsed: dict[str, Ms] = {}  # a plan's hash → when that was first put on record
         self._kept = days
         self._days: dict[int, dict[str, _Cell]] = {}
         self._open: dict[str, _Life] = {}
@@ -202,6 +207,10 @@ class Tally:
             if self._first is None:
                 self._first = fact.at
             said = _READ[fact.kind].decode(fact.body)
+            if isinstance(said, _Shown):
+                if said.evidence == "rehearsal":
+                    self._rehearsed.setdefault(said.plan_hash, said.at)
+                continue
             if isinstance(said, _Opened):
                 self._open[fact.life] = _Life(by=said.by)
                 continue
@@ -234,14 +243,14 @@ class Tally:
             return
         verified = said.end == "verified"
         until = life.verified if life.verified is not None else said.at
-        rehearsed = self._rehearsed(plan.hash, life.decided)
+        shown = self._rehearsed.get(plan.hash)
         cell = _Cell(
             ended=1,
             verified=verified,
             met=verified and not life.breached,
             automated=life.by == AUTOMATIC and not life.approved,
-            rehearsed=bool(rehearsed),
-            rehearsal_unknown=rehearsed is None,
+            rehearsed=shown is not None and shown <= life.decided,
+            rehearsal_unknown=not self._rehearsed,
             times=Counter((_rounded(until - life.decided),)),
             triggers=Counter(life.triggers),
         )
