@@ -25,8 +25,11 @@ summary: NAME back to its previous version
 # notify: [chat] # told of each turn: receivers of rollbackd.yml
 needs_previous: true # where nobody said which version that is: ask, do not act
 
-# Before the change, whoever makes it puts aside what it takes to go back: the versions that run, the schema's
-# version, a backup and its SHA-256, the configuration, row counts.
+capture: # put aside before a rollout begins; scripts find it in $ROLLBACK_CAPTURE_DIR/ITEM/
+  - {name: versions, run: [./scripts/capture/versions.sh], timeout: 1m}
+  - {name: configuration, run: [./scripts/capture/configuration.sh], timeout: 1m}
+  - {name: backup, run: [./scripts/capture/backup.sh], timeout: 30m} # its SHA-256 is compared before use
+  - {name: rows, run: [./scripts/capture/rows.sh], timeout: 1m} # prints one number: a baseline for checks
 release: {run: [./scripts/release.sh], timeout: 10s} # prints what runs now
 safety_checks: # before anything is done; one that fails, or cannot tell, lowers the action to `ask`
   - {check: backup-is-there, run: [./scripts/checks/backup-is-there.sh], timeout: 1m}
@@ -153,6 +156,10 @@ validation: # looked at on, for a day after success; a check that fails twice pa
 """
 
 _SCRIPTS = {
+    "capture/versions": "Write what runs now into $ROLLBACK_CAPTURE_DIR: images, tags, schema.",
+    "capture/configuration": "Copy the configuration into $ROLLBACK_CAPTURE_DIR.",
+    "capture/backup": "Write a backup of the data into $ROLLBACK_CAPTURE_DIR.",
+    "capture/rows": "Print one number: how many rows there are of what matters most.",
     "release": "Print the version that runs now.",
     "reversible": "Exit 0 where it can still be undone, 20 where it cannot; any other: nobody can tell.",
     "ready": "Look whether all that the rollback needs is there: backup, images, access.",

@@ -145,6 +145,7 @@ def check_plan(document: Document, model: PlanModel) -> None:
             limit = span(most[model.level])
             what = f"{span(said)} is laxer than level {model.level} allows"
             document.problem((key,), what, f"write {limit} or less")
+    _check_items(document, model)
     _check_regions(document, model)
     _check_scopes(document, model)
     if model.target is not None and model.target > _sla(model):
@@ -171,6 +172,21 @@ def _check_scopes(document: Document, model: PlanModel) -> None:
 def _reach(model: PlanModel, scope: ScopeModel) -> tuple[set[str], set[str], set[str]]:
     regions = scope.regions or model.regions
     return set(scope.phases), set(scope.services or model.services), set(regions)
+
+
+def _check_items(document: Document, model: PlanModel) -> None:
+    """A tick names an item by its text."""
+    lists: list[tuple[Loc, list[ItemModel]]] = [(("manual_verification",), model.manual_verification)]
+    for name, stage in model.validation or ():
+        if stage is not None:
+            lists.append((("validation", name, "items"), stage.items))
+    known: set[str] = set()
+    for loc, items in lists:
+        for index, item in enumerate(items):
+            if item.item in known:
+                what = f"`{one_line(item.item)}` stands here twice"
+                document.problem((*loc, index, "item"), what, "say how they differ, or remove one")
+            known.add(item.item)
 
 
 def _check_regions(document: Document, model: PlanModel) -> None:
