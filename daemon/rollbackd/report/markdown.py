@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from rollbackd.core import events as e
 from rollbackd.core import wording
 from rollbackd.core.notation import about
 from rollbackd.core.sla import CONSEQUENCES
@@ -61,8 +62,9 @@ def markdown(life: Life, events: list[Recorded], before: Iterable[Earlier] = ())
 
 
 def _anchor(life: Life, events: list[Recorded]) -> Iterator[str]:
-    """The chain up to the life's last row, for `audit verify --anchors` (I13)."""
-    rows = [row for row in events if row.life == life.id]
+    """The chain up to the life's last row, for `audit verify --anchors` (I13). That a report was written
+    changes no report."""
+    rows = [row for row in events if row.life == life.id and not isinstance(row.event, e.ReportWritten)]
     if rows:
         last = rows[-1]
         yield f"\n_Rows {rows[0].seq} to {last.seq} of the journal; anchor {last.seq}:{last.hash}_"

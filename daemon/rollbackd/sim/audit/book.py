@@ -189,7 +189,7 @@ class Life:
         self.settled: dict[str, str] = {}  # step → result
         self.untouched = True  # none of its steps has started, or is behind it
         self.leftover: set[str] = set()  # steps behind it of which something may run still
-        self.phases_met: set[str] = set()  # a step of them is behind it
+        self.phases_met: set[str] = set()  # a step of them is behind it, and no person's since
         self.failed_phases: list[str] = []
         self.regions_begun: dict[str, Ms] = {}
         self.regions_breached: set[str] = set()

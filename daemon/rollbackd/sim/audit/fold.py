@@ -15,6 +15,7 @@ from rollbackd.sim.audit.book import (
     Spent,
     Step,
     Validation,
+    by_person,
 )
 
 if TYPE_CHECKING:
@@ -242,6 +243,8 @@ class Fold(Noun):
         life = self._life(document)
         if life is not None:
             definition = next(s for _, s in life.steps() if s["name"] == document["step"])
+            if document["stage"] == "guarding" and not life.at_hand:
+                life.checks.pop(f"guard/{document['phase']}", None)  # asked anew
             step = life.at_hand[document["step"]] = Step(document, definition)
             if step.region:
                 life.regions_begun.setdefault(step.region, document["at"])
@@ -293,7 +296,10 @@ class Fold(Noun):
             step = life.at_hand.pop(name, None)
             if step is not None and step.definition.get("irreversible") and document["result"] != "skipped":
                 life.irreversible = name
-            life.phases_met.add(document["phase"])
+            if step is not None and by_person(step.definition):  # hours may have passed: asked again
+                life.phases_met.discard(document["phase"])
+            else:
+                life.phases_met.add(document["phase"])
             life.last_settled, life.untouched = document["at"], False
             if not document.get("tree_gone", True):
                 life.leftover.add(name)
