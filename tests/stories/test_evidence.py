@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.fakes import made
-from tests.fakes.made import MINUTE, phase
+from tests.fakes.made import HOUR, MINUTE, phase
 from tests.fakes.story import Story
 
 from rollbackd.core import events as e
@@ -23,12 +23,14 @@ from rollbackd.core.model import (
     Plan,
     Requirement,
     Scope,
+    Shown,
     Step,
     ValidationStage,
 )
 from rollbackd.core.permit import Permit, permit
 from rollbackd.core.state import MOST_HASHES
 
+DAY = 24 * HOUR
 LOOKS_ON = Check("rows-later", run=made.command("rows"), kind="data_consistency")
 GATE = Step("sign-off", gate=Gate("the release owner"))
 
@@ -326,3 +328,37 @@ def test_an_exception_is_shown_and_is_no_reason() -> None:
     found = asked(one)
     assert found.granted
     assert found.excepted == {"scopes": "one service, one phase"}
+
+
+# A safety check that the record answers (D2)
+
+
+@pytest.mark.parametrize(
+    ("shown_before", "plan_changed", "action", "why"),
+    [
+        (None, False, "ask", "no rehearsal of the plan as it is is on record"),
+        (29 * DAY, False, "auto", ""),
+        (31 * DAY, False, "ask", "and counts for 4w2d"),
+        (DAY, True, "ask", "no rehearsal of the plan as it is is on record"),
+    ],
+)
+def test_what_was_not_rehearsed_lately_asks(
+    shown_before: int | None, plan_changed: bool, action: str, why: str
+) -> None:
+    check = Check("rehearsed", shown=Shown("rehearsal", 30 * DAY))
+    plan = made.plan(safety_checks=(check,))
+    trigger = made.trigger(interval=HOUR)
+    one = Story(made.config(trigger, plans=(plan,)))
+    one.tape(trigger, "", ".")
+    if shown_before is not None:
+        show(one, "rehearsal")
+        one.run(span=shown_before)
+    if plan_changed:
+        changed = msgspec.structs.replace(plan, hash="another")
+        one.turn(s.ConfigurationLoaded(made.config(trigger, plans=(changed,), hash="config-2")))
+    one.tape(trigger, "", "B")
+    one.run_to(lambda: bool(one.of(e.LifeOpened)), within=10 * HOUR)
+    one.run(span=MINUTE)
+    life = one.life("api-1")
+    assert life.action == action
+    assert any(why in lowering.detail for lowering in life.lowered) is bool(why)

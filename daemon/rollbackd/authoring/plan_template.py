@@ -34,7 +34,7 @@ release: {run: [./scripts/release.sh], timeout: 10s} # prints what runs now
 safety_checks: # before anything is done; one that fails, or cannot tell, lowers the action to `ask`
   - {check: backup-is-there, run: [./scripts/checks/backup-is-there.sh], timeout: 1m}
   - {check: previous-is-healthy, run: [./scripts/checks/previous-is-healthy.sh], timeout: 30s}
-  - {check: rehearsed, run: [./scripts/checks/rehearsed.sh], timeout: 10s}
+  - {check: rehearsed, evidence: rehearsal, within: 30d} # of the plan as it is: `rollbackd evidence add`
 reversible_while: # the point of no return: exit 0 may undo, 20 no longer, anything else cannot tell
   run: [./scripts/reversible.sh]
   timeout: 15s
@@ -172,7 +172,6 @@ _SCRIPTS = {
     "remove-new": "Remove what is left of the new version, and put the logs aside.",
     "checks/backup-is-there": "Pass where the backup is there, whole and recent.",
     "checks/previous-is-healthy": "Pass where the previous version can be installed, and is well.",
-    "checks/rehearsed": "Pass where this rollback was tried since it last changed.",
     "checks/version": "Pass where the previous version runs, everywhere.",
     "checks/schema": "Pass where the schema has the previous version.",
     "checks/functional": "Pass where what matters most works.",

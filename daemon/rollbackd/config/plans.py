@@ -37,6 +37,7 @@ from rollbackd.core.model import (
     Query,
     ReversibleWhile,
     Scope,
+    Shown,
     Step,
     StepVerify,
     ValidationStage,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from rollbackd.config.models.checks import QuestionModel
+    from rollbackd.config.models.checks import QuestionModel, SafetyCheckModel
     from rollbackd.config.yaml_source import Document, Loc
     from rollbackd.core.model import Ms, StageName, Trigger
 
@@ -298,7 +299,7 @@ def resolve_plan(read: ReadPlan) -> Plan:
         release=Command(model.release.run, timeout=model.release.timeout) if model.release else None,
         capture=tuple(_capture(item) for item in model.capture),
         reversible_while=_reversible(model),
-        safety_checks=tuple(_check(check) for check in model.safety_checks),
+        safety_checks=tuple(map(_safety_check, model.safety_checks)),
         verification=tuple(_check(check) for check in model.verification),
         manual_verification=_items(model.manual_verification),
         validation=tuple(_stages(model.validation)),
@@ -394,6 +395,12 @@ def _step(model: StepModel) -> Step:
         expect=model.expect,
         verify=StepVerify(Query(verify.expr, verify.pass_), verify.within) if verify is not None else None,
     )
+
+
+def _safety_check(model: SafetyCheckModel) -> Check:
+    if model.evidence is not None and model.within is not None:
+        return Check(model.check, shown=Shown(model.evidence, model.within))
+    return _check(model)
 
 
 def _check(model: QuestionModel) -> Check:

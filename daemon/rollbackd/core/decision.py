@@ -11,6 +11,7 @@ from rollbackd.core.arming import open_rollout
 from rollbackd.core.fold.lives import HOUR
 from rollbackd.core.ladder import open_life_matter, tell
 from rollbackd.core.model import ACTIONS, ALL, Action, Ms, Plan, Trigger, higher, lower
+from rollbackd.core.notation import span
 from rollbackd.core.state import AUTOMATIC, Firing, Life, Lowering, LoweringReason
 
 if TYPE_CHECKING:
@@ -298,6 +299,7 @@ def _lowerings(turn: Turn, life: Life) -> Iterator[Lowering]:
         yield ask("vetoed", "a rollback of this plan was vetoed a short while ago")
     yield from _brake(turn, life)
     yield from _checked(life)
+    yield from _shown(turn, life)
     yield from capture.lowerings(state, life)
     if life.rollout is not None and _rollout_ended(state, life):
         yield ask("rollout_ended", f"rollout {life.rollout} ended meanwhile")
@@ -343,6 +345,23 @@ def _brake(turn: Turn, life: Life) -> Iterator[Lowering]:
         yield Lowering(
             "ask", "brake", f"{len(plans)} plans breach within one interval ({names}): a shared cause?"
         )
+
+
+def _shown(turn: Turn, life: Life) -> Iterator[Lowering]:
+    """What was to be put on record of the plan as it is, and not too long ago (P1)."""
+    known = turn.state.evidence.get(life.plan.name, ())
+    for check in life.plan.safety_checks:
+        if check.shown is None:
+            continue
+        kind, within = check.shown.evidence, check.shown.within
+        at = [each.at for each in known if (each.evidence, each.plan_hash) == (kind, life.plan.hash)]
+        if not at:
+            why = f"no {kind} of the plan as it is is on record"
+        elif turn.now - max(at) > within:
+            why = f"the last {kind} is of {wording.moment(max(at))}, and counts for {span(within)}"
+        else:
+            continue
+        yield Lowering("ask", "safety_check", f"safety check {check.name} failed: {why}")
 
 
 def _checked(life: Life) -> Iterator[Lowering]:

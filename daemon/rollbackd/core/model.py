@@ -282,6 +282,13 @@ PREVIOUS, NEXT, BASELINE = "$previous", "$next", "$baseline"
 of its `baseline` printed."""
 
 
+class Shown(Struct, frozen=True):
+    """Evidence of the plan as it is, no older than `within`."""
+
+    evidence: EvidenceKind
+    within: Ms
+
+
 class Check(Struct, frozen=True):
     """A question with the answers pass, fail, cannot tell. Exactly one of run, http, query, stored,
     measure is set; what is measured is a pass's `output`.
@@ -302,6 +309,7 @@ class Check(Struct, frozen=True):
     unknown: str = ""
     measure: Measure | None = None
     kind: CheckKind | None = None  # what it is about (P1)
+    shown: Shown | None = None  # of safety checks: nothing is asked, the record tells
 
 
 class StepVerify(Struct, frozen=True):

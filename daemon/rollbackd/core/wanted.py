@@ -29,7 +29,7 @@ def at_hand(life: Life, current: Current) -> tuple[Phase, Step]:
 def checks_wanted(life: Life) -> list[tuple[str, Check]]:
     """What `checking` asks: safety checks, the release that runs, whether it may still be undone."""
     plan = life.plan
-    wanted = [(f"safety/{check.name}", check) for check in plan.safety_checks]
+    wanted = [(f"safety/{check.name}", check) for check in plan.safety_checks if check.shown is None]
     if (stored := capture.stored(life)) is not None:
         wanted.append(("capture", Check("capture", stored=stored)))
     if plan.release is not None:

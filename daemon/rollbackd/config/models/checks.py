@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from rollbackd.config.models.base import Complaint, Defines, Model, Refers, drawn, needs, one_of
+from rollbackd.config.models.base import Complaint, Defines, Model, Refers, Rule, drawn, needs, one_of
 from rollbackd.config.models.types import (
     JSON_PATH,
     NAME,
@@ -20,7 +20,7 @@ from rollbackd.config.models.types import (
     Url,
     Whole,
 )
-from rollbackd.core.model import BASELINE, CheckKind, Limit, Ms
+from rollbackd.core.model import BASELINE, CheckKind, EvidenceKind, Limit, Ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ class HttpCheckModel(Model):
 class QuestionModel(Model):
     """Exactly one of `run`, `http` and `expr` with `pass`."""
 
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         one_of("run", "http", "expr"),
         needs("pass", "expr"),
         needs("expr", "pass"),
@@ -106,7 +106,22 @@ class QuestionModel(Model):
 
 
 class SafetyCheckModel(QuestionModel):
-    """Asked before anything is done; a failure lowers to `ask` (rule D2)."""
+    """Asked before anything is done; a failure lowers to `ask` (rule D2). In place of a question, `evidence`:
+    what was put on record of the plan as it is (rule P1)."""
+
+    rules = (
+        one_of("run", "http", "expr", "evidence"),
+        needs("within", "evidence"),
+        needs("evidence", "within"),
+        *QuestionModel.rules[1:],
+    )
+
+    evidence: Annotated[
+        EvidenceKind | None, Field(description="what must be on record of it: `rollbackd evidence add`")
+    ] = None
+    within: Annotated[
+        Annotated[Ms, Duration("1h", "400d")] | None, Field(description="how old that evidence may be")
+    ] = None
 
 
 Kind = Annotated[
